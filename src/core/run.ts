@@ -1,0 +1,79 @@
+import type { Readable } from 'node:stream';
+import { $ as shell } from 'zx/core';
+import { commandLine } from '#core/quote';
+
+export interface RunOptions {
+  /** What the program reads on its standard input; nothing by default. Secrets go this way, never in the arguments. */
+  readonly input?: string | Buffer | Readable;
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Seconds after which the program is killed; 60 by default. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Output {
+  readonly argv: readonly string[];
+  readonly stdout: string;
+  readonly stderr: string;
+  /** null where a signal or the deadline ended the program. */
+  readonly exitCode: number | null;
+  readonly timedOut: boolean;
+  /** Seconds. */
+  readonly duration: number;
+}
+
+const DEFAULT_TIMEOUT = 60;
+
+// zx looks for the process tree with `ps`, which a bare Debian may lack; `exec` leaves one process, so its pid is enough.
+function kill(pid: number | undefined, signal?: NodeJS.Signals): Promise<void> {
+  try {
+    if (pid !== undefined) process.kill(pid, signal ?? 'SIGKILL');
+  } catch {
+    // It has ended by itself meanwhile.
+  }
+  return Promise.resolve();
+}
+
+/**
+ * Runs a program on this machine and resolves with what it did, whatever its exit code: the caller decides what a
+ * failure means. Programs are given as argument vectors; no shell syntax is ever interpreted.
+ */
+export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Output> {
+  const started = performance.now();
+  const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+  const $ = shell({
+    shell: '/bin/bash',
+    prefix: 'exec ',
+    quote: (word: string) => word,
+    nothrow: true,
+    quiet: true,
+    verbose: false,
+    detached: false,
+    kill: kill as never,
+    killSignal: 'SIGKILL',
+    timeout: `${Math.ceil(timeout * 1000)}ms`,
+    timeoutSignal: 'SIGKILL',
+    input: options.input ?? '',
+    env: { ...process.env, LC_ALL: 'C.UTF-8', ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  const output = await $`${commandLine(argv)}`;
+  const duration = (performance.now() - started) / 1000;
+  return {
+    argv,
+    stdout: output.stdout,
+    stderr: output.stderr,
+    exitCode: output.exitCode,
+    timedOut: output.exitCode === null && duration >= timeout,
+    duration,
+  };
+}
+
+/** The last lines of what a program said, stderr first: for error messages. */
+export function lastLines(output: Output, count = 5): string {
+  const said = output.stderr.trim() === '' ? output.stdout : output.stderr;
+  return said.trim().split('\n').slice(-count).join('\n');
+}
