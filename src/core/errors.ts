@@ -50,5 +50,8 @@ export class DeployError extends Error {
 export function asDeployError(thrown: unknown): DeployError {
   if (thrown instanceof DeployError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new DeployError('internal', message, { hint: ERROR_CODES.internal.fix, cause: thrown });
+  return new DeployError('internal', message, {
+    hint: ERROR_CODES.internal.fix,
+    cause: thrown,
+  });
 }

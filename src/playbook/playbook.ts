@@ -1,0 +1,26 @@
+import type { Environment } from '#inventory/environment';
+import type { Facts } from '#protocol/facts';
+import type { Declared } from '#resources/resource';
+
+/** What a playbook is told: what people declared, what the host says of itself, and where templates come from. */
+export interface PlaybookContext {
+  readonly environment: Environment;
+  /** The host being planned, by its name in the inventory. */
+  readonly host: string;
+  readonly facts: Facts;
+  /** A template rendered with its data; the project's own templates/ shadows ours by path. Missing data is an error. */
+  render(template: string, data: Readonly<Record<string, unknown>>): string;
+}
+
+/** What a good host is in one respect, as a pure function from declared and observed facts to resources in order. */
+export interface Playbook {
+  readonly name: string;
+  /** One sentence, shown in help and documentation. */
+  readonly summary: string;
+  resources(context: PlaybookContext): readonly Declared[];
+}
+
+/** A playbook from its parts; the one call every file in playbooks/ makes. */
+export function definePlaybook(playbook: Playbook): Playbook {
+  return playbook;
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+
+/** What happens to a systemd unit once everything it depends on has changed. */
+export const triggerSchema = z.strictObject({
+  unit: z.string(),
+  action: z.enum(['reload', 'restart']),
+});
+export type Trigger = z.infer<typeof triggerSchema>;
+
+/** One thing that should be so on a host, as it travels from the laptop. */
+export const declarationSchema = z.strictObject({
+  kind: z.string(),
+  /** Unique within its kind on one host. */
+  id: z.string(),
+  /** The playbook that declared it: what a person sees the work grouped by. */
+  playbook: z.string(),
+  /** Checked by the kind's own schema on the host. */
+  props: z.record(z.string(), z.unknown()),
+  triggers: z.array(triggerSchema),
+  /** Its content is never shown: not in a plan, not in an event, not in a log. */
+  sensitive: z.boolean(),
+});
+export type Declaration = z.infer<typeof declarationSchema>;
+
+/** All that one host needs to know to become what the inventory says. */
+export const requestSchema = z.discriminatedUnion('verb', [
+  z.strictObject({
+    verb: z.enum(['plan', 'up']),
+    app: z.string(),
+    environment: z.string(),
+    /** Who asks, as `user@machine`. */
+    by: z.string(),
+    resources: z.array(declarationSchema),
+    /** Values that must never be shown. */
+    secrets: z.array(z.string()),
+    /** The user a fresh login must succeed as before a guarded change is kept. */
+    loginUser: z.string(),
+  }),
+  z.strictObject({
+    verb: z.literal('attach'),
+    /** The newest operation where none is named. */
+    operation: z.string().optional(),
+  }),
+]);
+export type Request = z.infer<typeof requestSchema>;
+export type ConvergeRequest = Extract<Request, { verb: 'plan' | 'up' }>;
+
+/** One difference between what is and what should be. */
+export const changeSchema = z.strictObject({
+  /** A few words: `create`, `mode 0644 -> 0600`, `content`. */
+  summary: z.string(),
+  /** A unified diff where text changes. */
+  diff: z.string().optional(),
+});
+export type Change = z.infer<typeof changeSchema>;
+
+/** One line of a plan. */
+export const stepSchema = z.strictObject({
+  action: z.enum(['create', 'update', 'remove', 'release', 'trigger']),
+  /** `kind:id`, or `unit` for a trigger left over by an interrupted run. */
+  resource: z.string(),
+  playbook: z.string(),
+  changes: z.array(changeSchema),
+  triggers: z.array(triggerSchema),
+});
+export type Step = z.infer<typeof stepSchema>;

@@ -1,0 +1,137 @@
+import type { z } from 'zod';
+import type { Output, RunOptions } from '#core/run';
+import type { Facts } from '#protocol/facts';
+import type { Change, Declaration, Trigger } from '#protocol/plan';
+
+export type { Change, Declaration, Trigger } from '#protocol/plan';
+
+export interface FileState {
+  readonly type: 'file' | 'directory' | 'link' | 'other';
+  /** Permission bits as four octal digits: `0644`. */
+  readonly mode: string;
+  readonly owner: string;
+  readonly group: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Where a link points. */
+  readonly target?: string;
+}
+
+export interface FileAttributes {
+  /** Four octal digits. */
+  readonly mode: string;
+  readonly owner: string;
+  readonly group: string;
+}
+
+/** What a resource may ask of the machine it runs on. Every kind reaches the machine through this and nothing else. */
+export interface Host {
+  readonly facts: Facts;
+  /** Runs a program and resolves whatever its exit code. */
+  run(argv: readonly string[], options?: RunOptions): Promise<Output>;
+  /** Runs a program; a non-zero exit rejects with `command-failed`, its last lines and the given hint. */
+  must(argv: readonly string[], options?: RunOptions & { readonly hint?: string }): Promise<Output>;
+  /** The text of a file; undefined where there is none. */
+  readFile(path: string): Promise<string | undefined>;
+  stat(path: string): Promise<FileState | undefined>;
+  /** The names in a directory, sorted; empty where there is none. */
+  list(path: string): Promise<readonly string[]>;
+  /**
+   * Replaces a file as one rename, synced to disk, its parent directories made where missing. What stood there before
+   * Slipway's first write is kept aside and comes back with `removeFile`.
+   */
+  writeFile(path: string, content: string, attributes: FileAttributes): Promise<void>;
+  /** Removes a file that `writeFile` wrote; what stood there before comes back. */
+  removeFile(path: string): Promise<void>;
+  /** An answer shared by all resources of one reading pass; forgotten as soon as anything is applied. */
+  once<T>(question: string, ask: () => Promise<T>): Promise<T>;
+  /** Tells whoever is waiting what is going on. */
+  say(message: string): void;
+  warn(message: string, hint?: string): void;
+  /** One request to the Docker Engine API over its socket; undefined where no engine answers or the object is absent. */
+  docker<T>(path: string, options?: { method?: string; body?: unknown; timeout?: number }): Promise<T | undefined>;
+  /** `docker compose` on one project; rejects with `command-failed` and its last lines. */
+  compose(project: ComposeProject, action: 'up' | 'down' | 'stop'): Promise<void>;
+  /** Whether a program is on the PATH. */
+  has(program: string): Promise<boolean>;
+}
+
+export interface ComposeProject {
+  readonly name: string;
+  /** The folder that holds compose.yaml and, where there is one, its .env. */
+  readonly directory: string;
+}
+
+/**
+ * One kind of resource: its declaration, and how it is read, compared, applied and removed on a host. Kinds are plain
+ * values; the engine knows none of them.
+ */
+export interface Kind<Schema extends z.ZodType<object>, S, P = z.output<Schema>> {
+  readonly kind: string;
+  /** One sentence for the reference documentation. */
+  readonly summary: string;
+  readonly props: Schema;
+  id(props: P): string;
+  /** What is there now; undefined where nothing is, or where the tool that would know is not installed yet. */
+  read(host: Host, props: P): Promise<S | undefined>;
+  /** What differs from what should be: pure, and empty exactly when nothing has to be done. */
+  diff(state: S | undefined, props: P): readonly Change[];
+  /** Makes it so. Afterwards `read` and `diff` must find no difference, or the engine reports an error. */
+  apply(host: Host, props: P, state: S | undefined): Promise<void>;
+  /** Applies several at once where that is one transaction for the tool behind it, such as apt. */
+  applyAll?(host: Host, all: readonly P[]): Promise<void>;
+  /** What is remembered of it so that it can be removed when it is no longer declared. Never a secret. */
+  footprint(props: P): Record<string, unknown>;
+  /** Takes it off the host again. Must not fail where it is gone already. */
+  remove(host: Host, footprint: Record<string, unknown>): Promise<void>;
+  /** A mistake in it can lock the owner out, so it is applied under the guard. */
+  readonly guarded?: boolean;
+  /**
+   * Removal where it was there before Slipway came: `release` (the default) only stops owning it, `remove` still calls
+   * `remove`, for kinds that bring back what was there.
+   */
+  readonly preexisting?: 'release' | 'remove';
+  /** How the plan calls its creation; `create` by default. */
+  readonly verb?: 'create' | 'release';
+}
+
+export interface DeclarationOptions {
+  /** Units to reload or restart once after this has changed. */
+  readonly triggers?: readonly Trigger[];
+  /** Its content is never shown. */
+  readonly sensitive?: boolean;
+}
+
+/** One kind from its parts; only here so that the compiler can infer them. */
+export function defineKind<Schema extends z.ZodType<object>, S>(kind: Kind<Schema, S>): Kind<Schema, S> {
+  return kind;
+}
+
+/** A declaration before it is known which playbook made it. */
+export type Declared = Omit<Declaration, 'playbook'>;
+
+/** The constructor a playbook calls for one kind: checks the properties and returns plain data. */
+export function declares<Schema extends z.ZodType<object>, S>(
+  kind: Kind<Schema, S>,
+): (props: z.input<Schema>, options?: DeclarationOptions) => Declared {
+  return (input, options = {}) => {
+    const props = kind.props.parse(input);
+    return {
+      kind: kind.kind,
+      id: kind.id(props),
+      props: props as Record<string, unknown>,
+      triggers: [...(options.triggers ?? [])],
+      sensitive: options.sensitive ?? false,
+    };
+  };
+}
+
+/** The trigger that reloads a unit (restarting it only where it cannot reload). */
+export function reload(unit: string): Trigger {
+  return { unit, action: 'reload' };
+}
+
+/** The trigger that restarts a unit. */
+export function restart(unit: string): Trigger {
+  return { unit, action: 'restart' };
+}
