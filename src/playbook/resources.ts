@@ -1,0 +1,8 @@
+import { fileKind } from '#resources/file';
+import { declares } from '#resources/resource';
+
+// The public door of playbooks: one constructor for each kind.
+
+export { reload, restart } from '#resources/resource';
+
+export const file = declares(fileKind);
