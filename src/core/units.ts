@@ -25,7 +25,7 @@ export function parseDuration(text: string): number | undefined {
   return parse(text, SECONDS);
 }
 
-/** Bytes from a size such as `512mb` (powers of 1024, as Redis and Docker count); undefined where it is none. */
+/** Bytes from a size such as `512mb` or `512m` (powers of 1024, as Redis and Docker count); undefined where it is none. */
 export function parseSize(text: string): number | undefined {
   const bytes = parse(text, BYTES);
   return bytes === undefined ? undefined : Math.round(bytes);

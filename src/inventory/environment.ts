@@ -1,0 +1,199 @@
+/**
+ * What an inventory file means once it is read, checked, completed with defaults and frozen: the only form in which
+ * the rest of the program knows an inventory. Durations are seconds, sizes are bytes, paths are absolute.
+ */
+export interface Environment {
+  /** The file's name without `.yaml`: `prod`. */
+  readonly name: string;
+  readonly app: string;
+  /** The absolute directory that holds `inventory/` and `.env.<name>`. */
+  readonly directory: string;
+  readonly hosts: Readonly<Record<string, Host>>;
+  readonly ssh: Ssh;
+  readonly firewall: { readonly allow: readonly FirewallRule[] };
+  readonly harden: Harden;
+  readonly docker: Docker;
+  readonly services: Readonly<Record<string, Service>>;
+  readonly routes: readonly Route[];
+  readonly release: Release;
+  readonly accessories: Readonly<Record<string, Accessory>>;
+  readonly certificates: Certificates;
+  /** `clientMaxBodySize`: bytes. */
+  readonly proxy: { readonly clientMaxBodySize: number };
+  /** `keep`: whole days. */
+  readonly logs: { readonly keep: number };
+  /** Every value that came from `.env` files, by name: what must never be shown. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Sentences worth showing once, such as an image without a tag. */
+  readonly warnings: readonly string[];
+}
+
+export interface Host {
+  readonly name: string;
+  /** An IP address or a host name; an alias of ~/.ssh/config works too. */
+  readonly address: string;
+  /** The user of the first contact; afterwards it is `ssh.user`. */
+  readonly user: string;
+  readonly port: number;
+  readonly identityFile: string | undefined;
+  readonly family: 4 | 6 | undefined;
+}
+
+export interface Ssh {
+  /** The user that Slipway creates, and logs in as from then on. */
+  readonly user: string;
+  /** Whole lines of an authorized_keys file, at least one. */
+  readonly authorizedKeys: readonly string[];
+  readonly allowFrom: 'any' | readonly string[];
+  /** The port sshd listens on once hardened; undefined leaves it as it is. */
+  readonly port: number | undefined;
+}
+
+export interface FirewallRule {
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  readonly from: 'any' | readonly string[];
+  readonly comment: string | undefined;
+}
+
+export interface Harden {
+  readonly unattendedUpgrades: {
+    readonly enabled: boolean;
+    readonly reboot: boolean;
+    /** `HH:MM`, the host's time. */
+    readonly rebootTime: string;
+  };
+  readonly fail2ban: {
+    readonly maxRetry: number;
+    /** Seconds. */
+    readonly findTime: number;
+    /** Seconds. */
+    readonly banTime: number;
+    /** Addresses and networks that are never banned. */
+    readonly ignore: readonly string[];
+  };
+  /** Added to and winning over the playbook's own. */
+  readonly sysctl: Readonly<Record<string, string>>;
+  /** Bytes of the swap file; undefined for none. */
+  readonly swap: number | undefined;
+}
+
+export interface Docker {
+  readonly addressPools: readonly { readonly base: string; readonly size: number }[];
+  /** Bytes. */
+  readonly logMaxSize: number;
+  readonly logMaxFile: number;
+  readonly registries: Readonly<Record<string, { readonly username: string; readonly password: string }>>;
+}
+
+/** Keys of a Compose service in the specification's own spelling and form, ready to be written into a Compose file. */
+export type ComposeKeys = Readonly<Record<string, unknown>>;
+
+/** How Compose checks a container's health, in the Compose specification's own form. */
+export interface ComposeHealthcheck {
+  readonly test: string | readonly string[];
+  readonly interval?: string | undefined;
+  readonly timeout?: string | undefined;
+  readonly retries?: number | undefined;
+  readonly start_period?: string | undefined;
+}
+
+export interface Volume {
+  /** `bind`: a directory of the host, `source` is absolute. `volume`: a named volume. */
+  readonly type: 'bind' | 'volume';
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  /** May hold secrets: belongs into a 0600 file. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly volumes: readonly Volume[];
+  /** Everything else that was declared: command, user, deploy.resources, labels... */
+  readonly compose: ComposeKeys;
+}
+
+export interface Service extends Container {
+  readonly replicas: number;
+  /** The path that answers 2xx or 3xx when a container is ready to serve; asked at the port of its route. */
+  readonly healthPath: string | undefined;
+  readonly healthcheck: ComposeHealthcheck | undefined;
+  /** Services that start before this one; accessories always do. */
+  readonly dependsOn: readonly string[];
+}
+
+export interface Route {
+  /** Lower case, punycode, no trailing dot. */
+  readonly domain: string;
+  /** The longest path first; `/` is not necessarily among them. */
+  readonly paths: readonly RoutePath[];
+}
+
+export interface RoutePath {
+  readonly path: string;
+  readonly service: string;
+  readonly port: number;
+}
+
+export interface Release {
+  /** Seconds a new container has to become healthy. */
+  readonly healthTimeout: number;
+}
+
+export type Accessory = Postgres | Redis | ContainerAccessory;
+
+export interface Postgres {
+  readonly type: 'postgres';
+  readonly name: string;
+  readonly image: string;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** undefined: tuned to the host. */
+  readonly maxConnections: number | undefined;
+  /** Bytes that PostgreSQL is tuned to; undefined: a share of the host's memory. */
+  readonly memory: number | undefined;
+  readonly pgbouncer: PgBouncer | undefined;
+  /** The directory on the host that holds the data. */
+  readonly storage: string;
+}
+
+export interface PgBouncer {
+  /** The name services reach it under: `pgbouncer`, or `<accessory>-pgbouncer` where the accessory is not `postgres`. */
+  readonly name: string;
+  readonly image: string;
+  readonly poolSize: number;
+  readonly maxClientConnections: number;
+}
+
+export interface Redis {
+  readonly type: 'redis';
+  readonly name: string;
+  readonly image: string;
+  readonly password: string | undefined;
+  /** Bytes. */
+  readonly maxmemory: number;
+  readonly policy: string;
+  readonly aof: boolean;
+  readonly rdb: boolean;
+  /** The directory on the host that holds the data. */
+  readonly storage: string;
+}
+
+export interface ContainerAccessory extends Container {
+  readonly type: 'container';
+  readonly healthcheck: ComposeHealthcheck | undefined;
+}
+
+export interface Certificates {
+  readonly email: string | undefined;
+  /** The ACME directory URL. */
+  readonly directory: string;
+  /** PEM text of the authorities trusted for the directory's own https; undefined: the system's. */
+  readonly ca: string | undefined;
+  /** Seconds before the end of validity; undefined: a third of the certificate's lifetime. */
+  readonly renewBefore: number | undefined;
+}
