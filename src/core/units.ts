@@ -8,9 +8,13 @@ const SECONDS: Readonly<Record<string, number>> = {
 };
 const BYTES: Readonly<Record<string, number>> = {
   b: 1,
+  k: 1024,
   kb: 1024,
+  m: 1024 ** 2,
   mb: 1024 ** 2,
+  g: 1024 ** 3,
   gb: 1024 ** 3,
+  t: 1024 ** 4,
   tb: 1024 ** 4,
 };
 
