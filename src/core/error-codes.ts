@@ -53,6 +53,56 @@ export const ERROR_CODES = {
     means: 'A program that a resource needed ended with an error on the host.',
     fix: 'Its last lines are in the message; mend what they name and run the same command again.',
   },
+  locked: {
+    exit: EXIT.locked,
+    means: 'Another operation is at work on the host.',
+    fix: 'Follow it with `deploy attach <environment>`, or run the same command again when it has ended.',
+  },
+  'account-missing': {
+    exit: EXIT.failed,
+    means: 'A file or directory should belong to a user or group that the host does not have.',
+    fix: 'Declare the user or group before what belongs to it.',
+  },
+  'unit-failed': {
+    exit: EXIT.failed,
+    means: 'A systemd unit could not be started, reloaded or restarted.',
+    fix: 'Its last log lines are in the message; mend what they name and run the same command again.',
+  },
+  'not-converged': {
+    exit: EXIT.failed,
+    means: 'A resource was applied without an error, and still differs from what was declared.',
+    fix: 'Something on the host changes it back, or the resource has a defect; the message shows what still differs.',
+  },
+  'unknown-kind': {
+    exit: EXIT.failed,
+    means: 'The runner on the host does not know a kind of resource that was declared.',
+    fix: 'Rebuild Slipway, so that the laptop and the runner are of one version.',
+  },
+  'duplicate-resource': {
+    exit: EXIT.usage,
+    means: 'Two playbooks declare the same resource with different properties.',
+    fix: 'Declare it in one place.',
+  },
+  'sandbox-unavailable': {
+    exit: EXIT.failed,
+    means: 'This machine cannot run the sandbox: it needs Linux, root, cgroup v2 and a few packages.',
+    fix: 'Do what the message says; on a machine without Linux, give `deploy up` a real host instead.',
+  },
+  'sandbox-host-unknown': {
+    exit: EXIT.usage,
+    means: 'No host of this name is in the sandbox.',
+    fix: 'See what is there with `deploy sandbox list`, or make it with `deploy sandbox up <name>`.',
+  },
+  'sandbox-host-exists': {
+    exit: EXIT.usage,
+    means: 'A sandbox host of this name stands already, and is not what was asked for.',
+    fix: 'Use another name, or remove it first with `deploy sandbox down <name>`.',
+  },
+  'sandbox-failed': {
+    exit: EXIT.failed,
+    means: 'A sandbox host could not be made, started or stopped.',
+    fix: 'Its last lines are in the message; `deploy sandbox down` clears everything away for a fresh start.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,0 +1,61 @@
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { DeployError } from '#core/errors';
+import { readTextIfThere } from './files.ts';
+import { PATHS } from './paths.ts';
+
+const LOCK = join(PATHS.run, 'operation.lock');
+const HOLDER = join(PATHS.run, 'operation.json');
+
+export interface Holder {
+  readonly operation: string;
+  readonly verb: string;
+  readonly by: string;
+  readonly since: string;
+  readonly pid: number;
+}
+
+// flock(1) on an inherited descriptor locks our own open file: the lock is this process's and dies with it.
+function flock(descriptor: number, ...flags: string[]): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('flock', [...flags, '3'], { stdio: ['ignore', 'ignore', 'ignore', descriptor] });
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code === 0));
+  });
+}
+
+/** Who is at work on this host; undefined where nobody is. */
+export async function lockHolder(): Promise<Holder | undefined> {
+  const text = await readTextIfThere(HOLDER);
+  if (text === undefined) return undefined;
+  const handle = await open(LOCK, 'a').catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    return (await flock(handle.fd, '--shared', '--nonblock')) ? undefined : (JSON.parse(text) as Holder);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Takes the host's one operation lock, or rejects with `locked` naming who holds it. The lock is held by an open file
+ * of this process, so that it cannot outlive it.
+ */
+export async function takeLock(holder: Omit<Holder, 'pid' | 'since'>): Promise<AsyncDisposable> {
+  await mkdir(PATHS.run, { recursive: true, mode: 0o755 });
+  const handle = await open(LOCK, 'a', 0o600);
+  if (!(await flock(handle.fd, '--exclusive', '--nonblock'))) {
+    await handle.close();
+    const other = JSON.parse((await readTextIfThere(HOLDER)) ?? '{}') as Partial<Holder>;
+    throw new DeployError(
+      'locked',
+      `\`deploy ${other.verb ?? '?'}\` by ${other.by ?? 'somebody'} is at work on this host since ${other.since ?? 'a moment ago'}.`,
+      { hint: `Follow it with \`deploy attach\`, or run the same command again when it has ended.` },
+    );
+  }
+  const note = await open(HOLDER, 'w', 0o600);
+  await note.writeFile(JSON.stringify({ ...holder, since: new Date().toISOString(), pid: process.pid }));
+  await note.close();
+  return { [Symbol.asyncDispose]: () => handle.close() };
+}
