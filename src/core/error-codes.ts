@@ -103,6 +103,86 @@ export const ERROR_CODES = {
     means: 'A sandbox host could not be made, started or stopped.',
     fix: 'Its last lines are in the message; `deploy sandbox down` clears everything away for a fresh start.',
   },
+  'host-unreachable': {
+    exit: EXIT.unreachable,
+    means: 'No SSH server answered at the address: the name is unknown, or the port is closed, filtered or silent.',
+    fix: 'Check the address and the port in the inventory, that the host is up, and that a firewall lets you through.',
+  },
+  'host-key-unknown': {
+    exit: EXIT.failed,
+    means: 'The host is met for the first time: no key of it is pinned, so it cannot be told from an impostor.',
+    fix: 'Compare the fingerprint with what the provider shows, then trust it with `deploy trust <environment>`.',
+  },
+  'host-key-changed': {
+    exit: EXIT.failed,
+    means: 'The host presents another key than the one pinned: it was reinstalled, or somebody stands in between.',
+    fix: 'Find out which. Only if it was reinstalled: remove the line the message names and run `deploy trust <environment>`.',
+  },
+  'host-key-revoked': {
+    exit: EXIT.failed,
+    means: 'The host presents a key that a known_hosts file marks as revoked.',
+    fix: 'Do not connect. Give the host a new key, then trust that one with `deploy trust <environment>`.',
+  },
+  'known-hosts-unreadable': {
+    exit: EXIT.failed,
+    means: 'A known_hosts file exists and cannot be read, so no host can be recognised.',
+    fix: 'Make the file readable for the person who runs Slipway.',
+  },
+  'authentication-failed': {
+    exit: EXIT.failed,
+    means: 'The host refused every key and password that was offered.',
+    fix: 'The message lists what was offered and what the host takes; name the right key with `identityFile`.',
+  },
+  'key-unusable': {
+    exit: EXIT.failed,
+    means: 'A private key cannot be used: missing, unreadable, open to others, or locked by a passphrase.',
+    fix: 'Do what the message says about the file; `ssh-add FILE` puts a locked key into the agent.',
+  },
+  'handshake-failed': {
+    exit: EXIT.failed,
+    means: 'What answered is no SSH server that Slipway can talk to: no common algorithm, or not SSH at all.',
+    fix: 'Check the port; on the host, allow curve25519-sha256 and aes128-gcm or chacha20-poly1305 in sshd_config.',
+  },
+  'connection-lost': {
+    exit: EXIT.unreachable,
+    means: 'The connection to the host broke; an operation already started there runs on to its end.',
+    fix: 'Run the same command again, or follow a running operation with `deploy attach <environment>`.',
+  },
+  'deadline-exceeded': {
+    exit: EXIT.failed,
+    means: 'The host did not finish in the time that was allowed.',
+    fix: 'See what keeps the host busy, then run the same command again.',
+  },
+  'remote-command-killed': {
+    exit: EXIT.failed,
+    means: 'A command on the host was ended by a signal, or ended without telling how.',
+    fix: 'Look for the out-of-memory killer in the host\'s kernel log, then run the same command again.',
+  },
+  'remote-output-too-large': {
+    exit: EXIT.failed,
+    means: 'A command on the host printed more than is kept.',
+    fix: 'Run it on the host itself and look at its output there.',
+  },
+  'upload-failed': {
+    exit: EXIT.failed,
+    means: 'A file could not be written on the host.',
+    fix: 'Check the free space and the permissions of the folder that the message names.',
+  },
+  'session-refused': {
+    exit: EXIT.failed,
+    means: 'The host let us in and then refused to run a command or to open a tunnel.',
+    fix: 'Look at MaxSessions, AllowTcpForwarding and ForceCommand in the sshd_config of the host named in the message.',
+  },
+  'ssh-config-invalid': {
+    exit: EXIT.usage,
+    means: 'The OpenSSH client configuration cannot be read.',
+    fix: 'Correct the line that the message names; `ssh -G HOST` checks it.',
+  },
+  'ssh-config-unsupported': {
+    exit: EXIT.usage,
+    means: 'The OpenSSH client configuration asks for something that Slipway does not do for this host.',
+    fix: 'Write the way to the host as ProxyJump.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
