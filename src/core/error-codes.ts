@@ -183,6 +183,101 @@ export const ERROR_CODES = {
     means: 'The OpenSSH client configuration asks for something that Slipway does not do for this host.',
     fix: 'Write the way to the host as ProxyJump.',
   },
+  'docker-failed': {
+    exit: EXIT.failed,
+    means: 'The Docker engine on the host did not answer, or refused a request.',
+    fix: 'Its own words are in the message; `journalctl -u docker` on the host says more.',
+  },
+  'docker-config-invalid': {
+    exit: EXIT.failed,
+    means: 'The configuration of the Docker daemon would not be accepted by it; what runs was left as it is.',
+    fix: 'Correct the key that the message names, in the inventory or in /etc/docker/daemon.json on the host.',
+  },
+  'network-in-use': {
+    exit: EXIT.failed,
+    means: 'A Docker network has to be made anew to change its addresses, but containers are attached to it.',
+    fix: 'Stop and remove the containers that the message lists, or keep the old addresses.',
+  },
+  'subnet-taken': {
+    exit: EXIT.failed,
+    means: 'The addresses wanted for a Docker network are already used by another network of the host.',
+    fix: 'Remove the other network or choose another subnet.',
+  },
+  'compose-invalid': {
+    exit: EXIT.failed,
+    means: 'Docker Compose does not accept the Compose file; what runs was left as it is.',
+    fix: 'Correct the service that the message names.',
+  },
+  'image-not-found': {
+    exit: EXIT.failed,
+    means: 'The registry has no image of that name and tag.',
+    fix: 'Check the image in the inventory, and that it was pushed.',
+  },
+  'image-unauthorized': {
+    exit: EXIT.failed,
+    means: 'The registry gives an image only to those who log in, and the host has not or may not.',
+    fix: 'Give the registry and its credentials under docker.registries in the inventory.',
+  },
+  'registry-unreachable': {
+    exit: EXIT.failed,
+    means: 'The host could not reach the registry of an image.',
+    fix: 'Check the name of the registry, and the way out and the DNS of the host; then run the same command again.',
+  },
+  'registry-login-failed': {
+    exit: EXIT.failed,
+    means: 'A registry refused the user name or the password, or could not be reached.',
+    fix: 'Check the credentials in the .env file; a token may have expired.',
+  },
+  'container-failed': {
+    exit: EXIT.failed,
+    means: 'A container did not start, ended, or did not become healthy in time.',
+    fix: 'Its last log lines are in the message; mend what they name and run the same command again.',
+  },
+  'port-taken': {
+    exit: EXIT.failed,
+    means: 'A port that is wanted is already used by another program of the host.',
+    fix: 'Find it with `ss -ltnp` on the host and stop it, or choose another port.',
+  },
+  'disk-full': {
+    exit: EXIT.failed,
+    means: 'The disk of the host is full.',
+    fix: 'Make room: `df -h`, `docker system df` and `journalctl --disk-usage` on the host show what takes it.',
+  },
+  'nginx-invalid': {
+    exit: EXIT.failed,
+    means: 'nginx does not accept the configuration that was to be put in place; what runs was left as it is.',
+    fix: 'Correct the template or the route at the line that the message shows.',
+  },
+  'nginx-broken-before': {
+    exit: EXIT.failed,
+    means: 'The nginx configuration on the host was already invalid, in a file that is not being changed.',
+    fix: 'Correct or remove the file that the message names, and try `nginx -t` on the host.',
+  },
+  'firewall-would-lock-out': {
+    exit: EXIT.failed,
+    means: 'The firewall was not enabled, since no rule of it would let SSH through.',
+    fix: 'Declare an allow rule for the SSH port in use, from where you connect.',
+  },
+  'firewall-conflict': {
+    exit: EXIT.failed,
+    means: 'A firewall rule that is not ours says the opposite of one that is declared.',
+    fix: 'Delete the rule on the host with `ufw delete`, or take the declared one out of the inventory.',
+  },
+  'firewall-failed': {
+    exit: EXIT.failed,
+    means: 'The packet filter did not accept a rule or a table.',
+    fix: 'Its own words are in the message; `ufw status verbose` and `nft list ruleset` on the host show what is in force.',
+  },
+  'fail2ban-invalid': {
+    exit: EXIT.failed,
+    means: 'fail2ban does not accept a jail, or does not start with it.',
+    fix: 'Correct the option that the message names; `fail2ban-client -t` on the host checks the whole configuration.',
+  },
+  'logrotate-invalid': {
+    exit: EXIT.failed,
+    means: 'logrotate does not accept a rule; what was there was left as it is.',
+    fix: 'Correct the line that the message names.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

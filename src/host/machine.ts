@@ -58,7 +58,7 @@ export function createHost(facts: Facts, voice: Voice): Machine {
     },
     async compose(project, action) {
       const { compose } = await import('#host/compose');
-      await compose(project, action);
+      await compose(project, action, voice.say);
     },
     async has(program) {
       const folders = (process.env.PATH ?? '').split(':');

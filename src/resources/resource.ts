@@ -51,7 +51,7 @@ export interface Host {
   /** One request to the Docker Engine API over its socket; undefined where no engine answers or the object is absent. */
   docker<T>(path: string, options?: { method?: string; body?: unknown; timeout?: number }): Promise<T | undefined>;
   /** `docker compose` on one project; rejects with `command-failed` and its last lines. */
-  compose(project: ComposeProject, action: 'up' | 'down' | 'stop'): Promise<void>;
+  compose(project: ComposeProject, action: ComposeAction): Promise<void>;
   /** Whether a program is on the PATH. */
   has(program: string): Promise<boolean>;
 }
@@ -60,7 +60,12 @@ export interface ComposeProject {
   readonly name: string;
   /** The folder that holds compose.yaml and, where there is one, its .env. */
   readonly directory: string;
+  /** Seconds its containers have to become healthy; 120 by default. */
+  readonly wait?: number;
 }
+
+/** `pull` brings only the images that are missing; `up` waits until every container is healthy. */
+export type ComposeAction = 'pull' | 'up' | 'down' | 'stop';
 
 /**
  * One kind of resource: its declaration, and how it is read, compared, applied and removed on a host. Kinds are plain
