@@ -156,7 +156,7 @@ export const ERROR_CODES = {
   'remote-command-killed': {
     exit: EXIT.failed,
     means: 'A command on the host was ended by a signal, or ended without telling how.',
-    fix: 'Look for the out-of-memory killer in the host\'s kernel log, then run the same command again.',
+    fix: "Look for the out-of-memory killer in the host's kernel log, then run the same command again.",
   },
   'remote-output-too-large': {
     exit: EXIT.failed,
@@ -277,6 +277,21 @@ export const ERROR_CODES = {
     exit: EXIT.failed,
     means: 'logrotate does not accept a rule; what was there was left as it is.',
     fix: 'Correct the line that the message names.',
+  },
+  'guard-undone': {
+    exit: EXIT.failed,
+    means: 'A change to SSH, the firewall or users could not be proven by a fresh login, and the host has undone it.',
+    fix: 'The message says why the login failed; mend that and run the same command again.',
+  },
+  'operation-unknown': {
+    exit: EXIT.usage,
+    means: "There is no such operation in the host's event logs.",
+    fix: 'Leave the name out to follow the newest.',
+  },
+  'operation-died': {
+    exit: EXIT.failed,
+    means: 'An operation ended without a last word: its runner was killed or the host went down.',
+    fix: 'Run `deploy up <environment>` again; it goes on where the last one stopped.',
   },
 } as const satisfies Record<string, CodeEntry>;
 

@@ -1,0 +1,12 @@
+import { DeployError } from '#core/errors';
+import { lastLines, type Output, type RunOptions, run } from '#core/run';
+
+/** Runs a program that has to succeed; `what` completes the sentence "could not …". Throws sandbox-failed. */
+export async function must(argv: readonly string[], what: string, options: RunOptions = {}): Promise<Output> {
+  const output = await run(argv, options);
+  if (output.exitCode === 0) return output;
+  const why = output.timedOut ? `no end after ${Math.round(output.duration)} s` : lastLines(output);
+  throw new DeployError('sandbox-failed', `The sandbox could not ${what}: ${why}`, {
+    hint: 'See what it says above; `deploy sandbox down` clears everything away for a fresh start.',
+  });
+}

@@ -1,0 +1,18 @@
+/** What is worth keeping between sandboxes: base trees, downloaded packages, the sandbox authority, pushed images. */
+export const CACHE = '/var/cache/slipway/sandbox';
+
+/** What a sandbox is made of while it stands; gone when its last host is. */
+export const STATE = '/var/lib/slipway-sandbox';
+
+/** Where a host's record, console log and root tree lie. */
+export function hostFolder(name: string): string {
+  return `${STATE}/hosts/${name}`;
+}
+
+/** The root tree of a host, writable from here while the host runs. */
+export function hostTree(name: string): string {
+  return `${hostFolder(name)}/root`;
+}
+
+/** The private key that every bare host lets in; made once per sandbox. */
+export const KEY_FILE = `${STATE}/id_ed25519`;
