@@ -38,6 +38,16 @@ export const ERROR_CODES = {
     means: 'The command was interrupted here; an operation already started on a host runs on to its end.',
     fix: 'Follow it with `deploy attach <environment>`.',
   },
+  'inventory-missing': {
+    exit: EXIT.usage,
+    means: 'The project has no inventory file of that name.',
+    fix: 'Name one of the environments in inventory/, or write inventory/<name>.yaml for a new one.',
+  },
+  'inventory-invalid': {
+    exit: EXIT.usage,
+    means: 'The inventory, or the .env file beside it, says something that cannot be carried out.',
+    fix: 'Correct every line the message names; inventory/example.yaml explains every key.',
+  },
   'template-missing': {
     exit: EXIT.failed,
     means: 'A playbook asks for a template that is neither in the project nor in Slipway.',
@@ -292,6 +302,81 @@ export const ERROR_CODES = {
     exit: EXIT.failed,
     means: 'An operation ended without a last word: its runner was killed or the host went down.',
     fix: 'Run `deploy up <environment>` again; it goes on where the last one stopped.',
+  },
+  'apt-locked': {
+    exit: EXIT.locked,
+    means: 'Another program on the host kept the package system to itself until the deadline.',
+    fix: 'The message names it; let it end (or stop it) on the host, then run the same command again.',
+  },
+  'mirror-unreachable': {
+    exit: EXIT.failed,
+    means: 'The host could not fetch package lists or packages from their mirror.',
+    fix: "Check the host's way out (DNS, firewall, proxy) with `apt-get update` there, then run the same command again.",
+  },
+  'package-unknown': {
+    exit: EXIT.failed,
+    means: 'None of the repositories of the host has a package of this name.',
+    fix: 'Check the name and the sources in /etc/apt on the host; a package of a foreign repository needs that declared.',
+  },
+  'package-broken': {
+    exit: EXIT.failed,
+    means: 'The package system of the host was left half-configured, and could not be repaired.',
+    fix: 'Run `dpkg --configure -a` and `apt-get -f install` on the host and mend what they name.',
+  },
+  'clock-off': {
+    exit: EXIT.failed,
+    means: "The host's clock is so far off that signed package lists seem to come from the future or to have expired.",
+    fix: 'Set the clock: `timedatectl set-ntp true` on the host, or `date --set`; then run the same command again.',
+  },
+  'repository-untrusted': {
+    exit: EXIT.failed,
+    means: 'The signature of a package repository does not fit the key it was declared with.',
+    fix: 'Take the key from where the repository publishes it, and check its fingerprint.',
+  },
+  'path-taken': {
+    exit: EXIT.failed,
+    means: 'Something of another type stands where a file, directory or link should be; it is not replaced.',
+    fix: 'Look at it on the host; move it away if nobody needs it, or choose another path.',
+  },
+  'user-busy': {
+    exit: EXIT.failed,
+    means: 'A user cannot be changed or removed while processes of theirs run.',
+    fix: 'End their sessions on the host (`loginctl terminate-user NAME`), then run the same command again.',
+  },
+  'tool-missing': {
+    exit: EXIT.failed,
+    means: 'A program that a resource needs is not installed on the host.',
+    fix: 'Declare its package before the resource that needs it.',
+  },
+  'sudoers-invalid': {
+    exit: EXIT.failed,
+    means: 'visudo refuses a sudoers file; what is live was not changed.',
+    fix: 'Correct what the message names.',
+  },
+  'sshd-invalid': {
+    exit: EXIT.failed,
+    means: 'sshd refuses its new configuration; what is live was not changed.',
+    fix: 'Correct what the message names.',
+  },
+  'sshd-include-missing': {
+    exit: EXIT.failed,
+    means: 'The main configuration of sshd does not read /etc/ssh/sshd_config.d, so a file there would do nothing.',
+    fix: 'Add `Include /etc/ssh/sshd_config.d/*.conf` as the first line of /etc/ssh/sshd_config on the host.',
+  },
+  'sshd-overridden': {
+    exit: EXIT.failed,
+    means: 'Another file gives sshd a different value first, and the first value counts.',
+    fix: 'Remove the line from the file that the message names.',
+  },
+  'sysctl-refused': {
+    exit: EXIT.failed,
+    means: 'The kernel refuses a value.',
+    fix: 'Correct the value; `man 5 proc` and the kernel documentation say what it may be.',
+  },
+  'release-rejected': {
+    exit: EXIT.rejected,
+    means: 'A new release did not become healthy; it was stopped, and the old one serves on untouched.',
+    fix: 'The message names the cause and the last words of its container; mend it and run the same command again.',
   },
 } as const satisfies Record<string, CodeEntry>;
 

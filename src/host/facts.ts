@@ -69,7 +69,9 @@ async function listening(): Promise<Facts['listening']> {
     .map((row) => row.trim().split(/\s+/))
     .filter((columns) => columns[3] === '0A')
     .map((columns) => ({ address: columns[1] ?? '', inode: columns[9] ?? '' }))
-    .filter(({ address }) => !address.startsWith('0100007F:') && !address.startsWith('00000000000000000000000001000000:'))
+    .filter(
+      ({ address }) => !address.startsWith('0100007F:') && !address.startsWith('00000000000000000000000001000000:'),
+    )
     .map(({ address, inode }) => ({ port: Number.parseInt(address.split(':')[1] ?? '0', 16), inode }));
   const programs = await programsByInode(new Set(sockets.map(({ inode }) => inode)));
   const ports = new Map(sockets.map(({ port, inode }) => [port, programs.get(inode) ?? 'unknown']));
@@ -80,7 +82,9 @@ function globalAddresses(): string[] {
   return Object.entries(networkInterfaces()).flatMap(([name, entries]) =>
     CONTAINER_BRIDGE.test(name)
       ? []
-      : (entries ?? []).filter((entry) => !entry.internal && !entry.address.startsWith('fe80')).map((entry) => entry.address),
+      : (entries ?? [])
+          .filter((entry) => !entry.internal && !entry.address.startsWith('fe80'))
+          .map((entry) => entry.address),
   );
 }
 
@@ -95,7 +99,9 @@ export async function readFacts(): Promise<Facts> {
     readTextIfThere('/run/systemd/container'),
   ]);
   // sudo drops SSH_CONNECTION; the session's wrapper hands it on under a name of our own.
-  const [clientAddress, , , sshPort] = (process.env.SLIPWAY_SSH_CONNECTION ?? process.env.SSH_CONNECTION ?? '').split(' ');
+  const [clientAddress, , , sshPort] = (process.env.SLIPWAY_SSH_CONNECTION ?? process.env.SSH_CONNECTION ?? '').split(
+    ' ',
+  );
   return {
     hostname: hostname(),
     os,

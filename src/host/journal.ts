@@ -18,7 +18,10 @@ export function journalPath(operation: string): string {
 /** The operations that left a log, oldest first. Their names sort by time. */
 export async function operations(): Promise<readonly string[]> {
   const names = await readdir(PATHS.operations).catch(() => []);
-  return names.filter((name) => name.endsWith('.ndjson')).map((name) => name.slice(0, -'.ndjson'.length)).sort();
+  return names
+    .filter((name) => name.endsWith('.ndjson'))
+    .map((name) => name.slice(0, -'.ndjson'.length))
+    .sort();
 }
 
 /** A name for an operation that sorts by time. */

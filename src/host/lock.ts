@@ -1,6 +1,6 @@
+import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { spawn } from 'node:child_process';
 import { DeployError } from '#core/errors';
 import { readTextIfThere } from './files.ts';
 import { PATHS } from './paths.ts';

@@ -63,10 +63,12 @@ export function createHost(facts: Facts, voice: Voice): Machine {
     async has(program) {
       const folders = (process.env.PATH ?? '').split(':');
       const found = await Promise.all(
-        folders.map((folder) => access(join(folder, program), constants.X_OK).then(
-          () => true,
-          () => false,
-        )),
+        folders.map((folder) =>
+          access(join(folder, program), constants.X_OK).then(
+            () => true,
+            () => false,
+          ),
+        ),
       );
       return found.includes(true);
     },

@@ -1,4 +1,5 @@
 import { fileKind } from '#resources/file';
+import { releaseKind } from '#resources/release';
 import { declares } from '#resources/resource';
 
 // The public door of playbooks: one constructor for each kind.
@@ -6,3 +7,4 @@ import { declares } from '#resources/resource';
 export { reload, restart } from '#resources/resource';
 
 export const file = declares(fileKind);
+export const release = declares(releaseKind);

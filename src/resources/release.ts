@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineKind } from '#resources/resource';
+import { type Change, defineKind } from '#resources/resource';
 
 const gate = z.strictObject({
   /** The service as declared: `web`. */
@@ -17,8 +17,8 @@ const props = z.strictObject({
   app: z.string(),
   /** What a person calls this release, usually the image's tag. */
   tag: z.string(),
-  /** The environment file of all services, referred to from the Compose files as `../environment`. */
-  environment: z.string(),
+  /** The environment file of each service, referred to from the Compose files as `../<service>.env`. */
+  environments: z.record(z.string(), z.string()),
   /** The Compose file of the proxied services, once for each slot; they differ in fixed addresses and names. */
   slots: z.strictObject({ blue: z.string(), green: z.string() }),
   /** The Compose file of services without a route, replaced after the flip. */
@@ -30,3 +30,40 @@ const props = z.strictObject({
   drain: z.number(),
 });
 
+export type ReleaseProps = z.output<typeof props>;
+
+/** The live release of an app: brought up beside the one that serves, and switched to when it is healthy. */
+export const releaseKind = defineKind({
+  kind: 'release',
+  summary: 'The live release of an app: started in the idle slot, gated, flipped to, the old one drained and stopped.',
+  verb: 'release',
+  props,
+  id: ({ app }) => app,
+  async read(host, wanted) {
+    const { readLive, releaseId } = await import('#release/release');
+    const live = await readLive(host, wanted.app);
+    return live === undefined ? undefined : { ...live, wanted: releaseId(wanted) };
+  },
+  diff(state, { tag, workers }): readonly Change[] {
+    if (state === undefined) return [{ summary: `release ${tag}` }];
+    if (state.release !== state.wanted) {
+      return [
+        {
+          summary:
+            state.tag === tag ? `release ${tag} again (its configuration changed)` : `release ${state.tag} -> ${tag}`,
+        },
+      ];
+    }
+    if (state.workers !== (workers === undefined ? undefined : state.wanted)) return [{ summary: 'workers' }];
+    return state.missing.map((name) => ({ summary: `start ${name}` }));
+  },
+  async apply(host, wanted) {
+    const { bringLive } = await import('#release/release');
+    await bringLive(host, wanted);
+  },
+  footprint: ({ app }) => ({ app }),
+  async remove(host, { app }) {
+    const { retire } = await import('#release/release');
+    await retire(host, app as string);
+  },
+});

@@ -1,0 +1,67 @@
+// Bundles the command line into dist/ and the host's runner into one file, and tells their sizes.
+import { build } from 'esbuild';
+import { createHash } from 'node:crypto';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const dist = join(root, 'dist');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+// Bundled CommonJS packages ask for `require`; the name must not collide with what a bundle imports itself.
+const requireBanner =
+  "import { createRequire as slipwayCreateRequire } from 'node:module'; const require = slipwayCreateRequire(import.meta.url);";
+
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  minify: true,
+  keepNames: true,
+  legalComments: 'none',
+  banner: { js: requireBanner },
+  define: { SLIPWAY_VERSION: JSON.stringify(version) },
+  external: ['cpu-features'],
+  // ssh2 tries a native add-on and does without it.
+  loader: { '.node': 'empty' },
+  logLevel: 'warning',
+};
+
+const hostSide = /^#(host|release|certificates)\//;
+
+rmSync(dist, { recursive: true, force: true });
+
+await build({
+  ...shared,
+  entryPoints: { 'slipway-host': 'src/host/main.ts' },
+  outdir: dist,
+  outExtension: { '.js': '.mjs' },
+  target: 'node24',
+});
+
+await build({
+  ...shared,
+  entryPoints: { deploy: 'src/cli/main.ts' },
+  outdir: dist,
+  outExtension: { '.js': '.mjs' },
+  chunkNames: 'chunks/[name]-[hash]',
+  splitting: true,
+  target: 'node20.19',
+  plugins: [
+    {
+      // What only a host runs is loaded there when needed; a laptop never carries it.
+      name: 'leave-the-host-side-out',
+      setup(bundler) {
+        bundler.onResolve({ filter: hostSide }, ({ path }) => ({ path, external: true }));
+      },
+    },
+  ],
+});
+
+const runner = readFileSync(join(dist, 'slipway-host.mjs'));
+const hash = createHash('sha256').update(runner).digest('hex').slice(0, 16);
+writeFileSync(join(dist, 'slipway-host.hash'), `${hash}\n`);
+const kilobytes = (file) => `${Math.round(statSync(join(dist, file)).size / 1024)} kB`;
+console.log(`runner ${kilobytes('slipway-host.mjs')} (${hash}), command line ${kilobytes('deploy.mjs')} and chunks`);

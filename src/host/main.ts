@@ -1,0 +1,31 @@
+import { asDeployError } from '#core/errors';
+
+declare const SLIPWAY_VERSION: string;
+
+/** The verbs of the runner. People never type them: the laptop, cron and fresh logins do. */
+const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  session: async () => (await import('#host/session')).session(),
+  prove: async ([guard = '']) => {
+    await (await import('#host/guard')).markProven(guard);
+    return 0;
+  },
+  version: async () => {
+    console.log(SLIPWAY_VERSION);
+    return 0;
+  },
+};
+
+const [verb = '', ...args] = process.argv.slice(2);
+const chosen = VERBS[verb];
+if (chosen === undefined) {
+  console.error(`slipway-host knows ${Object.keys(VERBS).join(', ')}.`);
+  process.exitCode = 2;
+} else {
+  try {
+    process.exitCode = await chosen(args);
+  } catch (thrown) {
+    const error = asDeployError(thrown);
+    console.error(`${error.message}\n${error.hint}`);
+    process.exitCode = error.exitCode;
+  }
+}

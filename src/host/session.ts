@@ -1,0 +1,130 @@
+import { mkdir } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { asDeployError } from '#core/errors';
+import { type ConvergeRequest, type Request, requestSchema } from '#protocol/plan';
+import { attach } from './attach.ts';
+import { converge } from './converge.ts';
+import { readFacts } from './facts.ts';
+import { newOperation, openJournal } from './journal.ts';
+import { lockHolder, takeLock } from './lock.ts';
+import { createHost } from './machine.ts';
+import { PATHS } from './paths.ts';
+
+declare const SLIPWAY_VERSION: string;
+
+// The laptop may be gone at any moment; the work goes on, and its events are on disk.
+function tell(line: string): void {
+  if (!process.stdout.destroyed) process.stdout.write(line);
+}
+
+/** What the laptop says after its request: so far only that a proof failed. */
+function hearing() {
+  const failures = new Map<string, string>();
+  return {
+    hear(line: string): void {
+      const said = JSON.parse(line) as { guard?: string; failure?: string };
+      if (said.guard !== undefined && said.failure !== undefined) failures.set(said.guard, said.failure);
+    },
+    failure: (guard: string) => failures.get(guard),
+  };
+}
+
+async function operate(
+  request: ConvergeRequest,
+  facts: Awaited<ReturnType<typeof readFacts>>,
+  listener: ReturnType<typeof hearing>,
+) {
+  const started = performance.now();
+  const operation = newOperation();
+  const lock = request.verb === 'up' ? await takeLock({ operation, verb: request.verb, by: request.by }) : undefined;
+  const journal = await openJournal(operation, request.secrets, tell);
+  const { verb, app, environment, by } = request;
+  journal.emit({ type: 'operation.started', verb, app, environment, by });
+  let resource: string | undefined;
+  const machine = createHost(facts, {
+    say: (message) => journal.emit({ type: 'progress', message, ...(resource === undefined ? {} : { resource }) }),
+    warn: (message, hint) => journal.emit({ type: 'warning', message, ...(hint === undefined ? {} : { hint }) }),
+  });
+  let changed = 0;
+  try {
+    const outcome = await converge(
+      machine,
+      request,
+      (event) => {
+        if (event.type === 'resource.started') resource = event.resource;
+        if (event.type === 'resource.changed') changed += 1;
+        journal.emit(event);
+      },
+      listener,
+    );
+    journal.emit({ type: 'operation.finished', ...outcome, duration: (performance.now() - started) / 1000 });
+  } catch (thrown) {
+    const error = asDeployError(thrown);
+    journal.emit({
+      type: 'operation.failed',
+      error: {
+        code: error.code,
+        message: error.message,
+        hint: error.hint,
+        ...(error.resource === undefined ? {} : { resource: error.resource }),
+      },
+      changed,
+      duration: (performance.now() - started) / 1000,
+    });
+    if (error.code === 'internal' && error.cause instanceof Error) console.error(error.cause.stack);
+    return error.exitCode;
+  } finally {
+    await journal.close();
+    await lock?.[Symbol.asyncDispose]();
+  }
+  return 0;
+}
+
+/** A failure before there is an operation to tell it of. */
+function refuse(thrown: unknown): number {
+  const error = asDeployError(thrown);
+  const { code, message, hint } = error;
+  tell(
+    `${JSON.stringify({ at: new Date().toISOString(), type: 'operation.failed', error: { code, message, hint }, changed: 0, duration: 0 })}\n`,
+  );
+  if (code === 'internal' && error.cause instanceof Error) console.error(error.cause.stack);
+  return error.exitCode;
+}
+
+/**
+ * One session over standard input and output: says hello with the facts, reads one request, answers with events. Once
+ * the request is read, the session works on to its end whether or not anybody still listens.
+ */
+export async function session(): Promise<number> {
+  process.stdout.on('error', () => undefined);
+  // A closing connection must not take the operation with it.
+  process.on('SIGHUP', () => undefined);
+  process.on('SIGPIPE', () => undefined);
+  const listener = hearing();
+  const lines = createInterface({ input: process.stdin });
+  const firstLine = new Promise<string | undefined>((resolve) => {
+    lines.once('line', (line) => {
+      resolve(line);
+      lines.on('line', (more) => listener.hear(more));
+    });
+    lines.once('close', () => resolve(undefined));
+  });
+  try {
+    await mkdir(PATHS.state, { recursive: true, mode: 0o711 });
+    const [facts, holder] = await Promise.all([readFacts(), lockHolder()]);
+    const busy = holder === undefined ? {} : { busy: `deploy ${holder.verb} by ${holder.by} since ${holder.since}` };
+    tell(
+      `${JSON.stringify({ at: new Date().toISOString(), type: 'hello', version: SLIPWAY_VERSION, facts, ...busy })}\n`,
+    );
+    const line = await firstLine;
+    if (line === undefined) return 0;
+    const request: Request = requestSchema.parse(JSON.parse(line));
+    if (request.verb === 'attach') return await attach(request.operation, tell);
+    return await operate(request, facts, listener);
+  } catch (error) {
+    return refuse(error);
+  } finally {
+    lines.close();
+    process.stdin.destroy();
+  }
+}

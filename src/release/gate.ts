@@ -1,0 +1,108 @@
+import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DeployError } from '#core/errors';
+import type { Host } from '#resources/resource';
+import { containersOf, lastWords, nameOf } from './containers.ts';
+
+export interface Door {
+  readonly service: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly path: string | undefined;
+  readonly domain: string | undefined;
+}
+
+/** Seconds one question may take. */
+const ANSWER = 5;
+
+/** Milliseconds between questions: short against an app's start, long against its load. */
+const PAUSE = 100;
+
+type Answer = { readonly status: number; readonly location?: string } | { readonly failure: string };
+
+function ask(address: string, door: Door): Promise<Answer> {
+  return new Promise((resolve) => {
+    const question = request(
+      {
+        host: address,
+        port: door.port,
+        path: door.path ?? '/',
+        timeout: ANSWER * 1000,
+        agent: false,
+        headers: {
+          host: door.domain ?? address,
+          'user-agent': 'slipway-gate',
+          // Apps that redirect plain http to https must see what they see behind the proxy.
+          'x-forwarded-proto': 'https',
+        },
+      },
+      (response) => {
+        response.resume();
+        const { location } = response.headers;
+        resolve({ status: response.statusCode ?? 0, ...(location === undefined ? {} : { location }) });
+      },
+    );
+    question.once('timeout', () => question.destroy(new Error(`no answer within ${ANSWER} s`)));
+    question.once('error', (error: NodeJS.ErrnoException) => resolve({ failure: error.code ?? error.message }));
+    question.end();
+  });
+}
+
+function isWell(answer: Answer, door: Door): boolean {
+  if ('failure' in answer) return false;
+  return door.path === undefined || (answer.status >= 200 && answer.status < 300);
+}
+
+function explain(answer: Answer | undefined, door: Door): string {
+  const where = `${door.service} at port ${door.port}, ${door.path ?? '/'}`;
+  if (answer === undefined) return `${where} was never asked`;
+  if ('failure' in answer) {
+    if (answer.failure === 'ECONNREFUSED') {
+      return `${where} refuses connections: nothing listens on 0.0.0.0:${door.port} inside the container`;
+    }
+    return `${where} does not answer: ${answer.failure}`;
+  }
+  if (answer.location !== undefined) return `${where} answers ${answer.status}, a redirect to ${answer.location}`;
+  return `${where} answers ${answer.status}`;
+}
+
+/**
+ * Waits until every replica behind the doors answers well. Rejects with `release-rejected` and the cause by name as soon
+ * as a container has ended, or when the limit in seconds is over.
+ */
+export async function gate(host: Host, project: string, doors: readonly Door[], limit: number): Promise<void> {
+  const deadline = performance.now() + limit * 1000;
+  let waiting = doors.flatMap((door) => door.addresses.map((address) => ({ door, address })));
+  const last = new Map<string, Answer>();
+  for (;;) {
+    const answers = await Promise.all(
+      waiting.map(async ({ door, address }) => {
+        const answer = await ask(address, door);
+        last.set(address, answer);
+        return isWell(answer, door);
+      }),
+    );
+    waiting = waiting.filter((_, index) => answers[index] !== true);
+    const containers = await containersOf(host, project);
+    const ended = containers.find(({ State }) => State === 'exited' || State === 'dead' || State === 'restarting');
+    if (ended !== undefined) {
+      const name = nameOf(ended);
+      throw new DeployError(
+        'release-rejected',
+        `The container ${name} ended right after its start (${ended.Status}). Its last words:\n${await lastWords(host, name)}`,
+        { hint: 'Traffic was not touched. Mend what it says, build a new image and run `deploy up` again.' },
+      );
+    }
+    if (waiting.length === 0) return;
+    if (performance.now() >= deadline) {
+      const first = waiting[0];
+      const why = first === undefined ? '' : explain(last.get(first.address), first.door);
+      const names = containers.map(nameOf);
+      const words = names[0] === undefined ? '' : `\nLast words of ${names[0]}:\n${await lastWords(host, names[0])}`;
+      throw new DeployError('release-rejected', `The new release is not healthy after ${limit} s: ${why}.${words}`, {
+        hint: 'Traffic was not touched. Check the port of the route and the healthcheck path, then run `deploy up` again.',
+      });
+    }
+    await sleep(PAUSE);
+  }
+}
