@@ -98,6 +98,11 @@ export const ERROR_CODES = {
     means: 'This machine cannot run the sandbox: it needs Linux, root, cgroup v2 and a few packages.',
     fix: 'Do what the message says; on a machine without Linux, give `deploy up` a real host instead.',
   },
+  'sandbox-image-failed': {
+    exit: EXIT.failed,
+    means: 'A container image of the sandbox could not be made, or not be brought to its registry.',
+    fix: 'Its last lines are in the message; mend what they name and run the same command again.',
+  },
   'sandbox-host-unknown': {
     exit: EXIT.usage,
     means: 'No host of this name is in the sandbox.',
@@ -377,6 +382,71 @@ export const ERROR_CODES = {
     exit: EXIT.rejected,
     means: 'A new release did not become healthy; it was stopped, and the old one serves on untouched.',
     fix: 'The message names the cause and the last words of its container; mend it and run the same command again.',
+  },
+  'certificate-dns': {
+    exit: EXIT.failed,
+    means: 'A domain does not lead to the host that wants a certificate for it.',
+    fix: 'Point every A and AAAA record of the domain at the host, or remove those that lead elsewhere, then run the command again.',
+  },
+  'certificate-challenge': {
+    exit: EXIT.failed,
+    means: 'The proof of control over a domain cannot be read from the host on port 80.',
+    fix: "Open port 80 in ufw and in the provider's firewall, and check what answers there with `curl -i http://<domain>/.well-known/acme-challenge/x`.",
+  },
+  'certificate-caa': {
+    exit: EXIT.failed,
+    means: 'The CAA records of a domain do not allow the authority to issue for it.',
+    fix: 'Add the authority to the CAA records of the domain or of its parents, or remove them.',
+  },
+  'certificate-rate-limited': {
+    exit: EXIT.failed,
+    means: 'The authority issues no more to this account, host or domain for now.',
+    fix: "Wait until the time in the message; the host's own renewal tries again by itself. Use the staging directory for tests.",
+  },
+  'certificate-name-refused': {
+    exit: EXIT.failed,
+    means: 'The authority does not issue for one of the names at all.',
+    fix: 'Check the spelling of the domains in the inventory; only public names in ASCII can have a certificate.',
+  },
+  'certificate-account': {
+    exit: EXIT.failed,
+    means: 'The authority does not accept the account or its e-mail address.',
+    fix: 'Check the e-mail address in the inventory, and whether the authority wants an account made on its site first.',
+  },
+  'certificate-authority': {
+    exit: EXIT.failed,
+    means: 'The certificate authority cannot be reached or fails on its side.',
+    fix: "Check from the host that its directory answers, and its status page; the host's own renewal tries again by itself.",
+  },
+  'certificate-refused': {
+    exit: EXIT.failed,
+    means: 'The certificate authority refused, or sent something that must not be used.',
+    fix: 'Read what it says in the message; if it makes no sense for this host, report it with the output of --json.',
+  },
+  'unsupported-host': {
+    exit: EXIT.failed,
+    means: 'The host runs an operating system or on an architecture that Slipway does not support.',
+    fix: 'Use Debian 12 or 13, or Ubuntu 22.04 or 24.04, on x86-64 or ARM64.',
+  },
+  'runtime-unavailable': {
+    exit: EXIT.failed,
+    means: 'The Node runtime for the runner could not be downloaded, or is not what it should be.',
+    fix: 'Check that this machine reaches its npm registry, then run the same command again.',
+  },
+  'sudo-unavailable': {
+    exit: EXIT.failed,
+    means: 'The user of the connection cannot become root without a password.',
+    fix: 'Connect as root for the first time, or give the user passwordless sudo on the host.',
+  },
+  'runner-not-brought': {
+    exit: EXIT.failed,
+    means: 'The runner or its runtime could not be put in place on the host.',
+    fix: 'Mend what the message says on the host (space, a read-only or noexec /opt), then run the same command again.',
+  },
+  'runner-failed': {
+    exit: EXIT.failed,
+    means: 'The runner on the host did not start or did not speak as expected.',
+    fix: 'Remove /opt/slipway on the host and run the same command again; it is brought anew.',
   },
 } as const satisfies Record<string, CodeEntry>;
 
