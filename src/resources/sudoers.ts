@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { DeployError } from '#core/errors';
+import { lastLines } from '#core/run';
+import { readTextFile, textFileChanges } from '#resources/file';
+import { defineKind, type Host } from '#resources/resource';
+
+const DIRECTORY = '/etc/sudoers.d';
+const CANDIDATES = '/run/slipway/sudoers';
+const ATTRIBUTES = { owner: 'root', group: 'root', mode: '0440' };
+
+const props = z.strictObject({
+  /** sudo reads no file whose name has a dot or ends in a tilde (sudoers(5)). */
+  name: z.string().regex(/^[A-Za-z0-9_-]+$/, 'letters, digits, `_` and `-`'),
+  content: z.string().transform((text) => (text.endsWith('\n') ? text : `${text}\n`)),
+});
+
+/** The main file with its include directories spelt out, so that a candidate can stand in for the file it will become. */
+export function mergedSudoers(main: string, others: readonly string[], candidate: string): string {
+  const includes = [...others, candidate].map((path) => `@include ${path}`).join('\n');
+  const line = /^[@#]includedir\s+\/etc\/sudoers\.d\s*$/m;
+  return line.test(main) ? main.replace(line, () => includes) : `${main}\n${includes}\n`;
+}
+
+async function check(host: Host, name: string, content: string): Promise<void> {
+  if (!(await host.has('visudo'))) {
+    throw new DeployError('tool-missing', `visudo is not installed, so the sudoers file ${name} cannot be checked.`, {
+      hint: 'Declare the package sudo before it.',
+    });
+  }
+  const candidate = `${CANDIDATES}/${name}`;
+  const merged = `${CANDIDATES}/merged`;
+  const others = (await host.list(DIRECTORY))
+    .filter((other) => other !== name && !other.includes('.') && !other.endsWith('~'))
+    .map((other) => `${DIRECTORY}/${other}`);
+  await host.writeFile(candidate, content, ATTRIBUTES);
+  await host.writeFile(
+    merged,
+    mergedSudoers((await host.readFile('/etc/sudoers')) ?? '', others, candidate),
+    ATTRIBUTES,
+  );
+  try {
+    for (const file of [candidate, merged]) {
+      const output = await host.run(['visudo', '-c', '-f', file]);
+      if (output.exitCode === 0) continue;
+      throw new DeployError('sudoers-invalid', `visudo refuses the sudoers file ${name}: ${lastLines(output)}`, {
+        hint: 'Correct what it names; what is live was not changed.',
+      });
+    }
+  } finally {
+    await host.removeFile(candidate);
+    await host.removeFile(merged);
+  }
+}
+
+/** A file of rights for sudo, checked together with all others before it counts. */
+export const sudoersKind = defineKind({
+  kind: 'sudoers',
+  summary: 'A file of rights for sudo, checked by visudo together with all others before it counts.',
+  props,
+  id: ({ name }) => name,
+  read: (host, { name }) => readTextFile(host, `${DIRECTORY}/${name}`),
+  diff: (state, { content }) => textFileChanges(state, { content, ...ATTRIBUTES }),
+  async apply(host, { name, content }) {
+    await check(host, name, content);
+    await host.writeFile(`${DIRECTORY}/${name}`, content, ATTRIBUTES);
+  },
+  footprint: ({ name }) => ({ name }),
+  remove: (host, { name }) => host.removeFile(`${DIRECTORY}/${name}`),
+  guarded: true,
+  preexisting: 'remove',
+});
