@@ -1,0 +1,116 @@
+import { access, constants, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Fault } from '#inventory/check';
+import { valueAt } from '#inventory/issues';
+import type { Path } from '#inventory/tree';
+
+/** The files beside an inventory that it names, read. */
+export interface NamedFiles {
+  readonly authorizedKeys: readonly string[];
+  readonly ca: string | undefined;
+}
+
+// The options before the key may hold quoted blanks (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+const PUBLIC_KEY =
+  /^(?:(?:[^\s"]|"(?:\\"|[^"])*")+\s+)?(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)\s+AAAA[A-Za-z0-9+/]+={0,2}(?:\s.*)?$/;
+
+/** A path as people write it, made absolute: `~` is the home directory, the rest starts at the project. */
+export function absolutePath(directory: string, path: string): string {
+  return path.startsWith('~/') ? join(homedir(), path.slice(2)) : resolve(directory, path);
+}
+
+function why(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'you may not read it' : `${code}`;
+}
+
+/** Reads what the inventory points at; what cannot be read is a fault at the key that names it. */
+export async function readNamedFiles(directory: string, inventory: unknown, fault: Fault): Promise<NamedFiles> {
+  const hosts = valueAt(inventory, ['hosts']);
+  const identities = Object.keys(hosts !== null && typeof hosts === 'object' ? hosts : {}).flatMap((name) => {
+    const path: Path = ['hosts', name, 'identityFile'];
+    const file = valueAt(inventory, path);
+    return typeof file === 'string' && file !== ''
+      ? [{ path, file: absolutePath(directory, file), written: file }]
+      : [];
+  });
+  for (const { path, file, written } of identities) {
+    await access(file, constants.R_OK).catch((error) => fault(path, `cannot read the key "${written}": ${why(error)}`));
+  }
+  return {
+    authorizedKeys: await readAuthorizedKeys(directory, inventory, identities, fault),
+    ca: await readAuthority(directory, inventory, fault),
+  };
+}
+
+async function readAuthorizedKeys(
+  directory: string,
+  inventory: unknown,
+  identities: readonly { readonly path: Path; readonly file: string; readonly written: string }[],
+  fault: Fault,
+): Promise<readonly string[]> {
+  const declared = valueAt(inventory, ['ssh', 'authorizedKeys']);
+  if (Array.isArray(declared)) {
+    const keys = await Promise.all(
+      declared.map((entry, index) => keysOf(directory, entry, ['ssh', 'authorizedKeys', index], fault)),
+    );
+    return [...new Set(keys.flat())];
+  }
+  if (declared !== undefined) return [];
+  if (identities.length > 0) {
+    const keys = await Promise.all(
+      identities.map(async ({ path, file, written }) => {
+        const found = await readKeys(`${file}.pub`).catch(() => []);
+        if (found.length > 0) return found;
+        const advice = `ssh-keygen -y -f ${written} > ${written}.pub`;
+        fault(path, `has no public key beside it, to let you in later; run: ${advice}`);
+        return [];
+      }),
+    );
+    return [...new Set(keys.flat())];
+  }
+  const fallback = await readKeys(join(homedir(), '.ssh', 'id_ed25519.pub')).catch(() => []);
+  if (fallback.length === 0) {
+    const message = 'is missing, and there is no ~/.ssh/id_ed25519.pub: without a public key nobody could log in later';
+    fault(['ssh', 'authorizedKeys'], message, 'key');
+  }
+  return fallback;
+}
+
+async function readKeys(path: string): Promise<readonly string[]> {
+  const lines = (await readFile(path, 'utf8')).split('\n').map((line) => line.trim());
+  return lines.filter((line) => line !== '' && !line.startsWith('#') && PUBLIC_KEY.test(line));
+}
+
+async function keysOf(directory: string, entry: unknown, path: Path, fault: Fault): Promise<readonly string[]> {
+  if (typeof entry !== 'string' || entry === '') return [];
+  const key = entry.trim();
+  if (PUBLIC_KEY.test(key)) return [key];
+  if (/\s/.test(key) || key.startsWith('AAAA')) {
+    fault(path, 'is no public key; it begins like "ssh-ed25519 AAAA" and is one line');
+    return [];
+  }
+  try {
+    const keys = await readKeys(absolutePath(directory, key));
+    if (keys.length === 0) fault(path, `finds no public key in "${key}"; name the .pub file`);
+    return keys;
+  } catch (error) {
+    fault(path, `cannot read "${key}": ${why(error)}`);
+    return [];
+  }
+}
+
+async function readAuthority(directory: string, inventory: unknown, fault: Fault): Promise<string | undefined> {
+  const path: Path = ['certificates', 'ca'];
+  const file = valueAt(inventory, path);
+  if (typeof file !== 'string' || file === '') return undefined;
+  try {
+    const pem = await readFile(absolutePath(directory, file), 'utf8');
+    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
+    fault(path, `finds no certificate in "${file}"; a PEM file has BEGIN CERTIFICATE in it`);
+  } catch (error) {
+    fault(path, `cannot read "${file}": ${why(error)}`);
+  }
+  return undefined;
+}

@@ -1,0 +1,189 @@
+import { parseDuration, parseSize } from '#core/units';
+import { dependenciesOf, pgbouncerName } from '#inventory/check';
+import type { Accessory, Environment, FirewallRule, Route, RoutePath, Service, Volume } from '#inventory/environment';
+import { absolutePath, type NamedFiles } from '#inventory/files';
+import { canonicalDomain } from '#inventory/formats';
+import type { Inventory } from '#inventory/schema';
+
+type Declared<K extends 'services' | 'accessories'> = Inventory[K][string];
+
+/** Seconds of a duration that the schema has passed. */
+const seconds = (text: string): number => parseDuration(text) ?? Number.NaN;
+
+/** Bytes of a size that the schema has passed. */
+const bytes = (text: string): number => parseSize(text) ?? Number.NaN;
+
+/** An inventory that passed every check, in the form the program works with. */
+export function resolveEnvironment(
+  inventory: Inventory,
+  given: {
+    name: string;
+    directory: string;
+    files: NamedFiles;
+    secrets: Readonly<Record<string, string>>;
+    warnings: string[];
+  },
+): Environment {
+  const { name, directory, files, secrets, warnings } = given;
+  const { app, ssh, harden, docker, certificates } = inventory;
+  return deepFreeze({
+    name,
+    app,
+    directory,
+    hosts: mapEntries(inventory.hosts, (host, key) => ({
+      name: key,
+      address: host.address,
+      user: host.user,
+      port: host.port,
+      identityFile: host.identityFile === undefined ? undefined : absolutePath(directory, host.identityFile),
+      family: host.family,
+    })),
+    ssh: { user: ssh.user, authorizedKeys: files.authorizedKeys, allowFrom: ssh.allowFrom, port: ssh.port },
+    firewall: { allow: inventory.firewall.allow.map(firewallRule) },
+    harden: {
+      unattendedUpgrades: harden.unattendedUpgrades,
+      fail2ban: {
+        maxRetry: harden.fail2ban.maxRetry,
+        findTime: seconds(harden.fail2ban.findTime),
+        banTime: seconds(harden.fail2ban.banTime),
+        ignore: harden.fail2ban.ignore,
+      },
+      sysctl: mapEntries(harden.sysctl, String),
+      swap: harden.swap === undefined ? undefined : bytes(harden.swap),
+    },
+    docker: {
+      addressPools: docker.addressPools,
+      logMaxSize: bytes(docker.logMaxSize),
+      logMaxFile: docker.logMaxFile,
+      registries: docker.registries,
+    },
+    services: mapEntries(inventory.services, (declared, key) => service(key, declared)),
+    routes: Object.entries(inventory.routes).map(([domain, declared]) => route(domain, declared)),
+    release: { healthTimeout: seconds(inventory.release.healthTimeout) },
+    accessories: mapEntries(inventory.accessories, (declared, key) => accessory(app, key, declared)),
+    certificates: {
+      email: certificates.email,
+      directory: certificates.directory,
+      ca: files.ca,
+      renewBefore: certificates.renewBefore === undefined ? undefined : seconds(certificates.renewBefore),
+    },
+    proxy: { clientMaxBodySize: bytes(inventory.proxy.clientMaxBodySize) },
+    logs: { keep: Number.parseInt(inventory.logs.keep, 10) },
+    secrets,
+    warnings,
+  });
+}
+
+function firewallRule(declared: Inventory['firewall']['allow'][number]): FirewallRule {
+  const rule = typeof declared === 'string' ? { port: declared, from: 'any' as const, comment: undefined } : declared;
+  const [port, protocol] = rule.port.split('/');
+  return {
+    port: Number(port),
+    protocol: protocol === 'udp' ? 'udp' : 'tcp',
+    from: rule.from,
+    comment: rule.comment,
+  };
+}
+
+function service(name: string, declared: Declared<'services'>): Service {
+  const { image, environment, volumes, healthcheck, deploy, depends_on: _, ...compose } = declared;
+  const hasPath = healthcheck !== undefined && 'path' in healthcheck;
+  return {
+    name,
+    image,
+    environment: variables(environment),
+    volumes: volumes.map(volume),
+    replicas: deploy.replicas,
+    healthPath: hasPath ? healthcheck.path : undefined,
+    healthcheck: hasPath ? undefined : healthcheck,
+    dependsOn: dependenciesOf(declared),
+    compose: deploy.resources === undefined ? compose : { ...compose, deploy: { resources: deploy.resources } },
+  };
+}
+
+function accessory(app: string, name: string, declared: Declared<'accessories'>): Accessory {
+  switch (declared.type) {
+    case 'postgres':
+      return {
+        type: 'postgres',
+        name,
+        image: declared.image,
+        database: declared.database,
+        user: declared.user,
+        password: declared.password,
+        maxConnections: declared.maxConnections,
+        memory: declared.memory === undefined ? undefined : bytes(declared.memory),
+        pgbouncer: declared.pgbouncer === false ? undefined : { name: pgbouncerName(name), ...declared.pgbouncer },
+        storage: declared.storage ?? `/srv/${app}/${name}`,
+      };
+    case 'redis':
+      return {
+        type: 'redis',
+        name,
+        image: declared.image,
+        password: declared.password,
+        maxmemory: bytes(declared.maxmemory),
+        policy: declared.policy,
+        aof: declared.aof,
+        rdb: declared.rdb,
+        storage: declared.storage ?? `/srv/${app}/${name}`,
+      };
+    case 'container': {
+      const { type, image, environment, volumes, healthcheck, ...compose } = declared;
+      return {
+        type,
+        name,
+        image,
+        environment: variables(environment),
+        volumes: volumes.map(volume),
+        healthcheck,
+        compose,
+      };
+    }
+  }
+}
+
+function variables(declared: Declared<'services'>['environment']): Readonly<Record<string, string>> {
+  if (!Array.isArray(declared)) return mapEntries(declared, String);
+  return Object.fromEntries(
+    declared.map((assignment) => {
+      const split = assignment.indexOf('=');
+      return [assignment.slice(0, split), assignment.slice(split + 1)];
+    }),
+  );
+}
+
+function volume(declared: Declared<'services'>['volumes'][number]): Volume {
+  if (typeof declared !== 'string') {
+    return {
+      type: declared.type,
+      source: declared.source,
+      target: declared.target,
+      readOnly: declared.read_only ?? false,
+    };
+  }
+  const [source = '', target = '', mode] = declared.split(':');
+  return { type: source.startsWith('/') ? 'bind' : 'volume', source, target, readOnly: mode === 'ro' };
+}
+
+function route(domain: string, declared: Inventory['routes'][string]): Route {
+  const parts = typeof declared === 'string' ? [{ path: '/', to: declared }] : declared;
+  const paths: RoutePath[] = parts.map(({ path, to }) => {
+    const [target = '', port] = to.split(':');
+    return { path, service: target, port: Number(port) };
+  });
+  return { domain: canonicalDomain(domain), paths: paths.sort((a, b) => b.path.length - a.path.length) };
+}
+
+function mapEntries<V, R>(
+  record: Readonly<Record<string, V>>,
+  change: (value: V, key: string) => R,
+): Record<string, R> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]));
+}
+
+function deepFreeze<T>(value: T): T {
+  if (value === null || typeof value !== 'object' || Object.isFrozen(value)) return value;
+  for (const part of Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
+}
