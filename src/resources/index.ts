@@ -1,11 +1,21 @@
 import { aptPackageKind } from '#resources/apt-package';
 import { authorizedKeysKind } from '#resources/authorized-keys';
+import { composeProjectKind } from '#resources/compose-project';
 import { directoryKind } from '#resources/directory';
+import { dockerDaemonKind } from '#resources/docker-daemon';
+import { dockerLoginKind } from '#resources/docker-login';
+import { dockerNetworkKind } from '#resources/docker-network';
+import { fail2banJailKind } from '#resources/fail2ban-jail';
 import { fileKind } from '#resources/file';
 import { groupKind } from '#resources/group';
 import { linkKind } from '#resources/link';
+import { logrotateRuleKind } from '#resources/logrotate-rule';
+import { nftTableKind } from '#resources/nft-table';
+import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
 import { sudoersKind } from '#resources/sudoers';
+import { ufwKind } from '#resources/ufw';
+import { ufwRuleKind } from '#resources/ufw-rule';
 import { userKind } from '#resources/user';
 
 /** Every kind the host side knows. A new kind costs its file and a line here. */
@@ -19,4 +29,14 @@ export const KINDS = [
   userKind,
   authorizedKeysKind,
   sudoersKind,
+  composeProjectKind,
+  dockerDaemonKind,
+  dockerLoginKind,
+  dockerNetworkKind,
+  fail2banJailKind,
+  logrotateRuleKind,
+  nftTableKind,
+  nginxSiteKind,
+  ufwKind,
+  ufwRuleKind,
 ] as const;

@@ -1,0 +1,262 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { asDeployError, DeployError } from '#core/errors';
+import { explainCompose } from '#resources/compose-failure';
+import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
+import { type Change, defineKind, type Host } from '#resources/resource';
+
+const props = z.strictObject({
+  /** As Compose wants it: lower case letters, digits, `-` and `_`. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9_-]*$/),
+  /** Holds compose.yaml and .env; belongs to the project alone. */
+  directory: z.string().startsWith('/'),
+  /** The text of compose.yaml. No secrets: they go into `env`. */
+  compose: z.string(),
+  /** The text of .env, 0600 and never shown; `env_file: .env` and `${NAME}` read it. */
+  env: z.string().optional(),
+  /** Seconds all containers have to become healthy. */
+  wait: z.number().int().positive().default(120),
+});
+type Props = z.output<typeof props>;
+
+export interface Container {
+  readonly id: string;
+  readonly name: string;
+  readonly service: string;
+  /** Compose's digest of the service's configuration. */
+  readonly hash: string;
+  readonly state: string;
+  readonly unhealthy: boolean;
+}
+
+interface State {
+  readonly compose: TextFile | undefined;
+  readonly env: TextFile | undefined;
+  /** What the last successful start left running; undefined where none was recorded. */
+  readonly started: Started | undefined;
+  readonly containers: readonly Container[];
+}
+
+interface Started {
+  /** Of compose.yaml and .env together. */
+  readonly digest: string;
+  /** `service state hash`, one for each container, sorted. */
+  readonly containers: readonly string[];
+}
+
+const COMPOSE = { mode: '0644', owner: 'root', group: 'root' };
+const SECRET = { mode: '0600', owner: 'root', group: 'root' };
+
+const files = (directory: string) => ({
+  compose: join(directory, 'compose.yaml'),
+  env: join(directory, '.env'),
+  started: join(directory, '.slipway-started.json'),
+});
+
+function digestOf({ compose, env }: Pick<Props, 'compose' | 'env'>): string {
+  return createHash('sha256')
+    .update(JSON.stringify([compose, env ?? null]))
+    .digest('hex');
+}
+
+interface Listed {
+  readonly Id: string;
+  readonly Names: readonly string[];
+  readonly Labels: Readonly<Record<string, string>>;
+  readonly State: string;
+  readonly Status: string;
+}
+
+/** All containers of one Compose project, one-off ones aside; none where no engine answers. */
+export async function projectContainers(host: Host, project: string): Promise<readonly Container[]> {
+  const all = await host.once('docker containers', async () => {
+    const filters = encodeURIComponent(JSON.stringify({ label: ['com.docker.compose.project'] }));
+    return (await host.docker<Listed[]>(`/containers/json?all=1&filters=${filters}`)) ?? [];
+  });
+  return all
+    .filter(
+      ({ Labels }) =>
+        Labels['com.docker.compose.project'] === project && Labels['com.docker.compose.oneoff'] !== 'True',
+    )
+    .map(({ Id, Names, Labels, State, Status }) => ({
+      id: Id,
+      name: (Names[0] ?? Id.slice(0, 12)).replace(/^\//, ''),
+      service: Labels['com.docker.compose.service'] ?? '',
+      hash: Labels['com.docker.compose.config-hash'] ?? '',
+      state: State,
+      unhealthy: Status.includes('(unhealthy)'),
+    }));
+}
+
+const fingerprint = (containers: readonly Container[]): readonly string[] =>
+  containers.map(({ service, state, hash }) => `${service} ${state} ${hash}`).sort();
+
+function parseStarted(text: string | undefined): Started | undefined {
+  const schema = z.object({ digest: z.string(), containers: z.array(z.string()) });
+  try {
+    return schema.parse(JSON.parse(text ?? ''));
+  } catch {
+    return undefined;
+  }
+}
+
+/** How what runs differs from what the last successful start left: one change for each service, in plain words. */
+function drift(started: Started, containers: readonly Container[]): readonly Change[] {
+  const wanted = new Map<string, string[]>();
+  for (const entry of started.containers) {
+    const service = entry.split(' ')[0] ?? '';
+    wanted.set(service, [...(wanted.get(service) ?? []), entry]);
+  }
+  const services = [...new Set([...wanted.keys(), ...containers.map(({ service }) => service)])].sort();
+  return services.flatMap((service): readonly Change[] => {
+    const there = containers.filter((container) => container.service === service);
+    const entries = wanted.get(service);
+    if (entries === undefined) return [{ summary: `remove ${service}` }];
+    if (there.some(({ unhealthy }) => unhealthy)) return [{ summary: `restart ${service}: unhealthy` }];
+    if (fingerprint(there).join('\n') === entries.join('\n')) return [];
+    if (there.length === 0) return [{ summary: `start ${service}: its container is gone` }];
+    const idle = there.find(({ state, hash }) => !entries.includes(`${service} ${state} ${hash}`));
+    return [
+      { summary: `start ${service}: ${idle?.state === 'running' ? 'changed by hand' : (idle?.state ?? 'too few')}` },
+    ];
+  });
+}
+
+/** The last lines a container wrote, for an error message. */
+async function lastWords({ id }: Container, host: Host): Promise<string> {
+  const said = await host.docker<string>(`/containers/${id}/logs?stdout=1&stderr=1&tail=15`).catch(() => undefined);
+  return typeof said === 'string' && said.trim() !== '' ? said.trimEnd() : '(it wrote nothing)';
+}
+
+interface Inspected {
+  readonly State: {
+    readonly Status: string;
+    readonly ExitCode: number;
+    readonly OOMKilled: boolean;
+    readonly Error: string;
+    readonly Health?: { readonly Status: string; readonly Log?: readonly { readonly Output: string }[] };
+  };
+}
+
+/** What is wrong with a container in one clause; undefined where nothing is. */
+export function complaint({ State }: Inspected): string | undefined {
+  if (State.OOMKilled) return 'ran out of memory';
+  if (State.Error !== '') return `could not start: ${State.Error}`;
+  if (State.Status === 'restarting') return `ends again and again (exit ${State.ExitCode})`;
+  if (State.Status === 'exited' && State.ExitCode !== 0) return `ended (exit ${State.ExitCode})`;
+  const health = State.Health;
+  if (health === undefined || health.Status === 'healthy' || health.Status === 'none') return undefined;
+  const check = health.Log?.at(-1)?.Output.trim();
+  return `is not healthy${check === undefined || check === '' ? '' : ` (its check says: ${check.slice(0, 300)})`}`;
+}
+
+async function explainStart(host: Host, { name }: Props, thrown: DeployError): Promise<DeployError> {
+  const known = explainCompose(name, thrown);
+  if (known !== undefined) return known;
+  const containers = await freshContainers(host, name);
+  for (const container of containers) {
+    const inspected = await host.docker<Inspected>(`/containers/${container.id}/json`).catch(() => undefined);
+    const wrong = inspected === undefined ? undefined : complaint(inspected);
+    if (wrong === undefined) continue;
+    const words = await lastWords(container, host);
+    return new DeployError('container-failed', `Container ${container.name} ${wrong}. Its last lines:\n${words}`, {
+      hint: `\`docker logs ${container.name}\` on the host shows all of them; mend the cause and run the same command again.`,
+      cause: thrown,
+    });
+  }
+  return thrown;
+}
+
+/** As they are now: the shared answer of a reading pass is of no use in the middle of an apply. */
+function freshContainers(host: Host, project: string): Promise<readonly Container[]> {
+  return projectContainers({ ...host, once: (_, ask) => ask() }, project);
+}
+
+/** Lets Compose check a candidate before anything that is live is replaced. */
+async function check(host: Host, { name, directory, compose, env }: Props): Promise<void> {
+  const at = files(directory);
+  // A service that reads .env can only be checked where one is.
+  if (env !== undefined && (await host.stat(at.env)) === undefined) await host.writeFile(at.env, env, SECRET);
+  await host.must(['mkdir', '-p', directory]);
+  const candidate = join(directory, '.env.candidate');
+  try {
+    if (env !== undefined) await host.writeFile(candidate, env, SECRET);
+    const place = ['--project-name', name, '--project-directory', directory, '--file', '-'];
+    const withEnv = env === undefined ? [] : ['--env-file', candidate];
+    const output = await host.run(['docker', 'compose', ...place, ...withEnv, 'config', '--quiet'], { input: compose });
+    if (output.exitCode === 0) return;
+    throw new DeployError('compose-invalid', `Compose does not accept ${at.compose}: ${output.stderr.trim()}`, {
+      hint: 'What runs was left as it is. Correct the service that is named and run the same command again.',
+    });
+  } finally {
+    if (env !== undefined) await host.removeFile(candidate);
+  }
+}
+
+async function apply(host: Host, wanted: Props): Promise<void> {
+  const { name, directory, compose, env, wait } = wanted;
+  const at = files(directory);
+  const project = { name, directory, wait };
+  await check(host, wanted);
+  await host.writeFile(at.compose, compose, COMPOSE);
+  if (env !== undefined) await host.writeFile(at.env, env, SECRET);
+  else await host.removeFile(at.env);
+  try {
+    await host.compose(project, 'pull');
+    for (const { id, name: container, unhealthy } of await freshContainers(host, name)) {
+      if (!unhealthy) continue;
+      host.say(`restarting ${container}, which is unhealthy`);
+      await host.docker(`/containers/${id}/restart?t=30`, { method: 'POST', timeout: 60 });
+    }
+    await host.compose(project, 'up');
+  } catch (thrown) {
+    throw await explainStart(host, wanted, asDeployError(thrown));
+  }
+  const containers = fingerprint(await freshContainers(host, name));
+  const started: Started = { digest: digestOf(wanted), containers };
+  await host.writeFile(at.started, `${JSON.stringify(started)}\n`, SECRET);
+}
+
+/** A Compose project whose containers run as its file says. */
+export const composeProjectKind = defineKind({
+  kind: 'compose-project',
+  summary: 'A Compose project whose containers run, and are healthy, as its file says.',
+  props,
+  id: ({ name }) => name,
+  async read(host, { name, directory }): Promise<State | undefined> {
+    const at = files(directory);
+    const [compose, env, started, containers] = await Promise.all([
+      readTextFile(host, at.compose),
+      readTextFile(host, at.env),
+      host.readFile(at.started),
+      projectContainers(host, name),
+    ]);
+    if (compose === undefined && containers.length === 0) return undefined;
+    return { compose, env, started: parseStarted(started), containers };
+  },
+  diff(state, wanted) {
+    const { compose, env } = wanted;
+    if (state === undefined) return textFileChanges(undefined, { content: compose, ...COMPOSE });
+    const changes = [...textFileChanges(state.compose, { content: compose, ...COMPOSE })];
+    if (state.env?.content !== env) changes.push({ summary: env === undefined ? 'remove .env' : '.env' });
+    else if (state.env !== undefined && state.env.mode !== SECRET.mode)
+      changes.push({ summary: `.env mode ${state.env.mode} -> 0600` });
+    if (changes.length > 0) return changes;
+    if (state.started?.digest !== digestOf(wanted)) return [{ summary: 'start' }];
+    return drift(state.started, state.containers);
+  },
+  apply,
+  footprint: ({ name, directory }) => ({ name, directory }),
+  async remove(host, footprint) {
+    const { name, directory } = footprint as { name: string; directory: string };
+    const at = files(directory);
+    const running = await freshContainers(host, name);
+    const there = running.length > 0 || (await host.stat(at.compose)) !== undefined;
+    if (there && (await host.has('docker')) && (await host.docker('/version')) !== undefined) {
+      await host.compose({ name, directory }, 'down');
+    }
+    for (const file of [at.started, at.env, at.compose]) await host.removeFile(file);
+    await host.run(['rmdir', '--ignore-fail-on-non-empty', directory]);
+  },
+});

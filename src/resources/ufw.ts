@@ -1,0 +1,198 @@
+import { z } from 'zod';
+import { DeployError } from '#core/errors';
+import { type Change, defineKind, type Host } from '#resources/resource';
+import { letsIn, readUfw, type Ufw } from '#resources/ufw-rules';
+
+const policy = z.enum(['allow', 'deny', 'reject']);
+
+const props = z.strictObject({
+  incoming: policy.default('deny'),
+  outgoing: policy.default('allow'),
+  /** Packets that pass through the host. Docker lets in what it publishes before this is asked: see nft-table. */
+  routed: policy.default('deny'),
+  logging: z.enum(['off', 'low', 'medium', 'high', 'full']).default('low'),
+  /** Ports sshd will listen on; the one this connection came in through is always looked at. */
+  sshPorts: z.array(z.number().int()).default([]),
+});
+type Props = z.output<typeof props>;
+
+interface State {
+  readonly ufw: Ufw;
+  /** Whether systemd starts it at boot. */
+  readonly boot: boolean;
+  /** What is not in force in the kernel although ufw is enabled: a few words each. */
+  readonly missing: readonly string[];
+}
+
+const BEFORE = '/var/lib/slipway/ufw.json';
+const DEFAULTS = '/etc/default/ufw';
+const BOOT = '/etc/systemd/system/multi-user.target.wants/ufw.service';
+const POLICIES = { allow: 'ACCEPT', deny: 'DROP', reject: 'REJECT' } as const;
+const KEYS = {
+  incoming: 'DEFAULT_INPUT_POLICY',
+  outgoing: 'DEFAULT_OUTPUT_POLICY',
+  routed: 'DEFAULT_FORWARD_POLICY',
+} as const;
+const DIRECTIONS = ['incoming', 'outgoing', 'routed'] as const;
+
+/** What ufw needs in the kernel and is not there, from `iptables-save -t filter` and the user rules on file. */
+export function missingInKernel(saved: string, userRules: string, v6: boolean): readonly string[] {
+  const prefix = v6 ? 'ufw6' : 'ufw';
+  const family = v6 ? 'IPv6' : 'IPv4';
+  const lines = saved.split('\n');
+  if (!lines.includes(`-A INPUT -j ${prefix}-before-input`)) return [`no ${family} chains in the kernel`];
+  const count = (all: readonly string[]) => all.filter((line) => line.startsWith(`-A ${prefix}-user-input `)).length;
+  const [loaded, wanted] = [count(lines), count(userRules.split('\n'))];
+  return loaded === wanted ? [] : [`${loaded} of ${wanted} ${family} rules in the kernel`];
+}
+
+async function readKernel(host: Host, ufw: Ufw): Promise<readonly string[]> {
+  if (ufw.settings['ENABLED'] !== 'yes') return [];
+  const families = ufw.ipv6 && ufw.settings['IPV6'] === 'yes' ? [false, true] : [false];
+  const missing = await Promise.all(
+    families.map(async (v6) => {
+      const [saved, rules] = await Promise.all([
+        host.run([v6 ? 'ip6tables-save' : 'iptables-save', '-t', 'filter']),
+        host.readFile(v6 ? '/etc/ufw/user6.rules' : '/etc/ufw/user.rules'),
+      ]);
+      return missingInKernel(saved.stdout, rules ?? '', v6);
+    }),
+  );
+  return missing.flat();
+}
+
+function diff(state: State | undefined, wanted: Props): readonly Change[] {
+  if (state === undefined) return [{ summary: 'enable' }];
+  const { settings } = state.ufw;
+  const changes: Change[] = [];
+  for (const direction of DIRECTIONS) {
+    const there = settings[KEYS[direction]];
+    const policies = POLICIES[wanted[direction]];
+    if (there !== policies) changes.push({ summary: `${direction} ${there ?? 'unset'} -> ${policies}` });
+  }
+  if (settings['IPV6'] !== 'yes') changes.push({ summary: `IPv6 ${settings['IPV6'] ?? 'unset'} -> yes` });
+  if (settings['LOGLEVEL'] !== wanted.logging) {
+    changes.push({ summary: `logging ${settings['LOGLEVEL'] ?? 'unset'} -> ${wanted.logging}` });
+  }
+  if (settings['ENABLED'] !== 'yes') changes.push({ summary: 'enable' });
+  else changes.push(...state.missing.map((what) => ({ summary: `reload: ${what}` })));
+  if (!state.boot) changes.push({ summary: 'start at boot' });
+  return changes;
+}
+
+/** The TCP ports through which SSH has to stay reachable. */
+function sshPorts(host: Host, wanted: Props): readonly number[] {
+  const { sshPort, listening } = host.facts;
+  const sshd = listening.filter(({ program }) => program === 'sshd').map(({ port }) => port);
+  const inUse = sshPort === undefined ? sshd : [sshPort];
+  return [...new Set([...inUse, ...wanted.sshPorts])];
+}
+
+function refuseLockout(host: Host, ufw: Ufw, wanted: Props): void {
+  const { clientAddress, sshPort } = host.facts;
+  const ports = sshPorts(host, wanted);
+  const v6 = clientAddress?.includes(':') === true && !clientAddress.startsWith('::ffff:');
+  const closed = ports.filter((port) => {
+    if (port === sshPort && clientAddress !== undefined) {
+      return !letsIn(
+        ufw.rules.filter((rule) => rule.v6 === v6),
+        port,
+        clientAddress,
+      );
+    }
+    return !letsIn(ufw.rules, port, undefined);
+  });
+  if (ports.length > 0 && closed.length === 0) return;
+  const what =
+    ports.length === 0
+      ? 'it is not known which port sshd listens on'
+      : `no rule lets SSH in on port ${closed.join(', ')}`;
+  const from = clientAddress === undefined ? '' : ` from ${clientAddress}`;
+  throw new DeployError('firewall-would-lock-out', `The firewall was not enabled: ${what}${from}.`, {
+    hint: 'Declare a ufw rule that allows the SSH port from where you connect, before ufw itself.',
+  });
+}
+
+interface Before {
+  readonly enabled: boolean;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+async function remember(host: Host, { settings }: Ufw): Promise<void> {
+  if ((await host.stat(BEFORE)) !== undefined) return;
+  const before: Before = { enabled: settings['ENABLED'] === 'yes', settings };
+  await host.writeFile(BEFORE, `${JSON.stringify(before)}\n`, { mode: '0600', owner: 'root', group: 'root' });
+}
+
+async function setIpv6(host: Host): Promise<void> {
+  const [text, stat] = await Promise.all([host.readFile(DEFAULTS), host.stat(DEFAULTS)]);
+  const rest = (text ?? '').replace(/^[ \t]*IPV6=.*\n?/gm, '');
+  const { mode = '0644', owner = 'root', group = 'root' } = stat ?? {};
+  await host.writeFile(DEFAULTS, `IPV6=yes\n${rest}`, { mode, owner, group });
+}
+
+async function readFresh(host: Host): Promise<Ufw | undefined> {
+  return readUfw({ ...host, once: (_, ask) => ask() });
+}
+
+const word = (target: string | undefined): string | undefined =>
+  Object.entries(POLICIES).find(([, value]) => value === target)?.[0];
+
+/** The firewall itself: its defaults, and that it is enabled and in force. */
+export const ufwKind = defineKind({
+  kind: 'ufw',
+  summary: 'The firewall enabled with its defaults, and in force in the kernel; refused where SSH would be locked out.',
+  props,
+  id: () => 'firewall',
+  async read(host): Promise<State | undefined> {
+    const ufw = await readUfw(host);
+    if (ufw === undefined) return undefined;
+    const [boot, missing] = await Promise.all([host.stat(BOOT), readKernel(host, ufw)]);
+    return { ufw, boot: boot !== undefined, missing };
+  },
+  diff,
+  async apply(host, wanted) {
+    const ufw = await readFresh(host);
+    if (ufw === undefined) {
+      throw new DeployError('firewall-failed', 'ufw is not installed, so it cannot be enabled.', {
+        hint: 'Declare the package ufw before the firewall.',
+      });
+    }
+    refuseLockout(host, ufw, wanted);
+    await remember(host, ufw);
+    const { settings } = ufw;
+    if (settings['IPV6'] !== 'yes') await setIpv6(host);
+    for (const direction of DIRECTIONS) {
+      if (settings[KEYS[direction]] === POLICIES[wanted[direction]]) continue;
+      await host.must(['ufw', 'default', wanted[direction], direction]);
+    }
+    if (settings['LOGLEVEL'] !== wanted.logging) await host.must(['ufw', 'logging', wanted.logging]);
+    if ((await host.stat(BOOT)) === undefined) await host.must(['systemctl', 'enable', 'ufw.service']);
+    if (settings['ENABLED'] !== 'yes') {
+      await host.must(['ufw', '--force', 'enable'], { hint: 'Look at `ufw status verbose` on the host.' });
+      return;
+    }
+    // Also brings back chains that somebody flushed.
+    await host.must(['ufw', 'reload'], { hint: 'Look at `ufw status verbose` on the host.' });
+  },
+  footprint: () => ({}),
+  async remove(host) {
+    const text = await host.readFile(BEFORE);
+    const ufw = await readFresh(host);
+    if (text !== undefined && ufw !== undefined) {
+      const before = JSON.parse(text) as Before;
+      if (!before.enabled) await host.must(['ufw', 'disable']);
+      for (const direction of DIRECTIONS) {
+        const old = word(before.settings[KEYS[direction]]);
+        if (old !== undefined && ufw.settings[KEYS[direction]] !== before.settings[KEYS[direction]]) {
+          await host.must(['ufw', 'default', old, direction]);
+        }
+      }
+      const level = before.settings['LOGLEVEL'];
+      if (level !== undefined && level !== ufw.settings['LOGLEVEL']) await host.must(['ufw', 'logging', level]);
+    }
+    await host.removeFile(BEFORE);
+  },
+  preexisting: 'remove',
+  guarded: true,
+});
