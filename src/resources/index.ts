@@ -14,6 +14,7 @@ import { nftTableKind } from '#resources/nft-table';
 import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
 import { sudoersKind } from '#resources/sudoers';
+import { systemdUnitKind } from '#resources/systemd-unit';
 import { ufwKind } from '#resources/ufw';
 import { ufwRuleKind } from '#resources/ufw-rule';
 import { userKind } from '#resources/user';
@@ -39,4 +40,5 @@ export const KINDS = [
   nginxSiteKind,
   ufwKind,
   ufwRuleKind,
+  systemdUnitKind,
 ] as const;
