@@ -4,7 +4,7 @@ import { ensureAuthority, trustedAuthorities } from './authority.ts';
 import { locked } from './lock.ts';
 import { machineMirror, mirrorOf } from './mirror.ts';
 import { must } from './must.ts';
-import { CACHE } from './places.ts';
+import { CACHE, packageFolder } from './places.ts';
 import { removeTree, within, writeIn } from './tree.ts';
 
 /** The Debian releases a sandbox host can have, and the names Debian's archive has for them. */
@@ -24,7 +24,8 @@ const PACKAGES = [
 // Part of a base's recipe: raise it when the steps below change.
 const STEPS = 1;
 
-async function recipe(release: Release): Promise<string> {
+/** What a base is made of, as a hash: another one means another tree. */
+export async function recipe(release: Release): Promise<string> {
   const parts = [STEPS, release, PACKAGES, [...(await trustedAuthorities())], await machineMirror()];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
@@ -54,7 +55,7 @@ async function trust(tree: string, authorities: ReadonlyMap<string, string>): Pr
 async function build(release: Release, tree: string): Promise<void> {
   const suite = RELEASES[release];
   const mirror = await machineMirror();
-  const packages = `${CACHE}/packages/${suite}`;
+  const packages = packageFolder(suite);
   await mkdir(packages, { recursive: true });
   await must(
     [

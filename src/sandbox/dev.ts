@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { asDeployError } from '#core/errors';
-import { down, list, type Release, shell, start, stop, up, type Variety } from './sandbox.ts';
+import { down, internet, list, type Release, setRecord, shell, start, stop, up, type Variety } from './sandbox.ts';
 
 const [verb = 'list', ...rest] = process.argv.slice(2);
 
@@ -19,6 +19,7 @@ async function main(): Promise<void> {
       from: { type: 'string' },
       all: { type: 'boolean' },
       cache: { type: 'boolean' },
+      'apt-cache': { type: 'boolean' },
     },
   });
   if (verb === 'up') {
@@ -29,11 +30,20 @@ async function main(): Promise<void> {
         ...(values.release === undefined ? {} : { release: values.release as Release }),
         ...(values.from === undefined ? {} : { from: values.from }),
         varieties: (values.variety ?? []) as Variety[],
+        aptCache: values['apt-cache'] === true,
         report: (message) => console.error(message),
       });
       console.error(`${((performance.now() - started) / 1000).toFixed(2)} s`);
       console.log(JSON.stringify(host, null, 2));
     }
+  } else if (verb === 'internet') {
+    const started = performance.now();
+    const there = await internet({ report: (message) => console.error(message) });
+    console.error(`${((performance.now() - started) / 1000).toFixed(2)} s`);
+    console.log(JSON.stringify(there, null, 2));
+  } else if (verb === 'record') {
+    const [name = '', a] = positionals;
+    await setRecord(name, a === undefined ? {} : { a: [a] });
   } else if (verb === 'down') {
     if (positionals.length === 0 && values.all !== true) throw new Error('name the hosts, or say --all');
     await down(values.all === true ? undefined : positionals, { cache: values.cache === true });

@@ -14,6 +14,7 @@ const POWER_OFF = 38;
 // Each host gets cgroups of its own, since two that start in the same one would share the init scope. A guest that
 // reboots makes nspawn end with 133 (EXIT_FORCE_RESTART), so that whoever keeps it starts it again: this loop.
 const KEEPER = `
+echo $$ > "$PID_FILE"
 for group in $GROUPS_TO_JOIN; do mkdir -p "$group" && echo $$ > "$group/cgroup.procs"; done
 while "$@"; [ $? -eq 133 ]; do :; done
 `;
@@ -22,6 +23,21 @@ const hasSystemd = existsSync('/run/systemd/system');
 
 function machineName(name: string): string {
   return `slipway-${name}`;
+}
+
+function pidFile(name: string): string {
+  return `${hostFolder(name)}/keeper.pid`;
+}
+
+/**
+ * What keeps the host running, whichever process started it: the one its pid file names, if that still is the keeper
+ * of this very host. Undefined where the host does not run.
+ */
+export async function keeperOf(name: string): Promise<ProcessId | undefined> {
+  const pid = Number(await readFile(pidFile(name), 'utf8').catch(() => ''));
+  if (!Number.isInteger(pid) || pid < 2) return undefined;
+  const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+  return argv[1] === '-c' && argv[3] === machineName(name) ? await identify(pid) : undefined;
 }
 
 /** The cgroup hierarchies that systemd in a guest uses, on a hybrid machine and on one with v2 alone. */
@@ -59,6 +75,7 @@ export async function boot(name: string, binds: readonly string[]): Promise<Proc
       env: {
         PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1',
+        PID_FILE: pidFile(name),
         GROUPS_TO_JOIN: cgroupsOf(name).join(' '),
       },
     });
@@ -79,12 +96,16 @@ async function bootFailure(name: string, why: string): Promise<DeployError> {
   });
 }
 
+async function supervisorOf(keeper: ProcessId): Promise<ProcessId | undefined> {
+  const [pid] = (await isRunning(keeper)) ? await childrenOf(keeper.pid) : [];
+  return pid === undefined ? undefined : await identify(pid);
+}
+
 /** The host's init as this machine numbers it; undefined while there is none. */
-export async function initOf(keeper: ProcessId): Promise<number | undefined> {
-  if (!(await isRunning(keeper))) return undefined;
-  const [supervisor] = await childrenOf(keeper.pid);
-  const [init] = supervisor === undefined ? [] : await childrenOf(supervisor);
-  return init;
+export async function initOf(keeper: ProcessId): Promise<ProcessId | undefined> {
+  const supervisor = await supervisorOf(keeper);
+  const [pid] = supervisor === undefined ? [] : await childrenOf(supervisor.pid);
+  return pid === undefined ? undefined : await identify(pid);
 }
 
 async function sshAnswers(address: string): Promise<boolean> {
@@ -108,7 +129,7 @@ export async function awaitSsh(name: string, keeper: ProcessId, address: string)
     if (!(await isRunning(keeper))) throw await bootFailure(name, 'its machine ended');
     if (await sshAnswers(address)) {
       const init = await initOf(keeper);
-      if (init !== undefined && !existsSync(`/proc/${init}/root/run/nologin`)) return;
+      if (init !== undefined && !existsSync(`/proc/${init.pid}/root/run/nologin`)) return;
     }
     await sleep(30);
   }
@@ -116,26 +137,31 @@ export async function awaitSsh(name: string, keeper: ProcessId, address: string)
 }
 
 /** Shuts the machine down as its power button would; by force after 30 s. */
-export async function powerOff(name: string, keeper: ProcessId): Promise<void> {
-  const init = await initOf(keeper);
-  const id = init === undefined ? undefined : await identify(init);
-  if (id !== undefined) await signal(id, POWER_OFF);
+export async function powerOff(name: string): Promise<void> {
+  const keeper = await keeperOf(name);
+  const init = keeper === undefined ? undefined : await initOf(keeper);
+  if (keeper === undefined || init === undefined) return await kill(name);
+  await signal(init, POWER_OFF);
   if (await ended(keeper, 30)) await removeCgroups(name);
-  else await kill(name, keeper);
+  else await kill(name);
 }
 
 /** Ends the machine at once, as a pulled plug would. */
-export async function kill(name: string, keeper: ProcessId): Promise<void> {
-  const [supervisorPid] = await childrenOf(keeper.pid);
-  const supervisor = supervisorPid === undefined ? undefined : await identify(supervisorPid);
-  const init = await initOf(keeper);
-  // The keeper first, or it would start the machine again; nspawn itself last, since it tidies up behind its guest.
-  await signal(keeper, 'SIGKILL');
-  const guest = init === undefined ? undefined : await identify(init);
-  if (guest !== undefined) await signal(guest, 'SIGKILL');
-  if (supervisor !== undefined && !(await ended(supervisor, 5))) await signal(supervisor, 'SIGKILL');
-  await ended(keeper, 5);
+export async function kill(name: string): Promise<void> {
+  const keeper = await keeperOf(name);
+  if (keeper !== undefined) {
+    const init = await initOf(keeper);
+    // With its init all of the guest dies; nspawn then tidies up behind it, and the keeper ends.
+    if (init !== undefined) await signal(init, 'SIGKILL');
+    if (init === undefined || !(await ended(keeper, 10))) await force(keeper);
+  }
   await removeCgroups(name);
+}
+
+async function force(keeper: ProcessId): Promise<void> {
+  const supervisor = await supervisorOf(keeper);
+  await signal(keeper, 'SIGKILL');
+  if (supervisor !== undefined) await signal(supervisor, 'SIGKILL');
 }
 
 async function removeGroup(group: string): Promise<void> {

@@ -16,3 +16,8 @@ export function hostTree(name: string): string {
 
 /** The private key that every bare host lets in; made once per sandbox. */
 export const KEY_FILE = `${STATE}/id_ed25519`;
+
+/** Where downloaded packages of a release are kept. */
+export function packageFolder(suite: string): string {
+  return `${CACHE}/packages/${suite}`;
+}

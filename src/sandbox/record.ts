@@ -3,7 +3,6 @@ import { DeployError } from '#core/errors';
 import type { Release } from './base.ts';
 import { HOST_NUMBERS } from './network.ts';
 import { hostFolder, STATE } from './places.ts';
-import type { ProcessId } from './processes.ts';
 import type { Variety } from './varieties.ts';
 
 /** What the sandbox remembers of a host, in its folder's host.json. */
@@ -17,12 +16,12 @@ export interface HostRecord {
   readonly user: string;
   /** That user's password, where the host takes one. */
   readonly password?: string;
-  /** Its public host keys, as `type base64`. */
+  /** Its public host keys, as `type base64`; none as long as it is being made. */
   readonly hostKeys: readonly string[];
   /** Folders of this machine that it sees, as `here:there`. */
   readonly binds: readonly string[];
-  /** What keeps it running; absent before its first boot. */
-  readonly process?: ProcessId;
+  /** That packages it downloads are kept for the next host. */
+  readonly aptCache: boolean;
 }
 
 /** The record of a host; undefined where there is no such host. */

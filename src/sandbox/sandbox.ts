@@ -1,3 +1,7 @@
 export type { Release, Report } from './base.ts';
-export { down, list, run, type SandboxHost, shell, start, stop, type UpOptions, up } from './hosts.ts';
+export { type DnsRecord, DOMAIN, setRecord } from './dns.ts';
+export { run, shell } from './enter.ts';
+export type { SandboxHost } from './host.ts';
+export { down, list, start, stop, type UpOptions, up } from './hosts.ts';
+export { type Internet, internet } from './internet.ts';
 export { VARIETIES, type Variety } from './varieties.ts';

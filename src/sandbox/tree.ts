@@ -22,9 +22,10 @@ export async function within(tree: string, argv: readonly string[], input?: stri
   });
 }
 
-/** A copy of a tree; blocks are shared where the file system can (XFS, btrfs), else copied: 1 s for a bare host. */
+/** Copies a tree into a folder; blocks are shared where the file system can (XFS, btrfs), else 1 s for a bare host. */
 export async function copyTree(from: string, to: string): Promise<void> {
-  await must(['cp', '--archive', '--reflink=auto', from, to], `copy ${from}`, { timeout: 600 });
+  await mkdir(to, { recursive: true });
+  await must(['cp', '--archive', '--reflink=auto', `${from}/.`, to], `copy ${from}`, { timeout: 600 });
 }
 
 /** Removes a tree at once for everybody else, then for real. */

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { BALLAST } from './disk.ts';
 import { within, writeIn } from './tree.ts';
 
 /** What a variety may change on a host before its first boot. */
@@ -18,6 +19,8 @@ interface VarietyEntry {
   readonly user?: string;
   /** That its user logs in with a password. */
   readonly takesPassword?: true;
+  /** That its root is a small file system of its own, with only so many bytes left. */
+  readonly bytesLeft?: number;
   readonly prepare: (draft: Draft) => Promise<void>;
 }
 
@@ -98,6 +101,11 @@ export const VARIETIES = {
       await within(tree, ['systemctl', 'add-wants', 'multi-user.target', 'hold-apt.service']);
     },
   },
+  'disk-nearly-full': {
+    means: `a disk of 1 GB with 60 MB left; ${BALLAST} fills it`,
+    bytesLeft: 60 * 1024 ** 2,
+    prepare: async () => undefined,
+  },
   'no-sudo': {
     means: 'sudo is not installed',
     prepare: async ({ tree }) => {
@@ -113,9 +121,18 @@ export function inOrder(varieties: readonly Variety[]): readonly Variety[] {
   return (Object.keys(VARIETIES) as Variety[]).filter((variety) => varieties.includes(variety));
 }
 
+function entriesOf(varieties: readonly Variety[]): readonly VarietyEntry[] {
+  return varieties.map((variety) => VARIETIES[variety]);
+}
+
+/** How many bytes a host of these varieties has left on a disk of its own; undefined where it has this machine's. */
+export function bytesLeftOf(varieties: readonly Variety[]): number | undefined {
+  return entriesOf(varieties).find((entry) => entry.bytesLeft !== undefined)?.bytesLeft;
+}
+
 /** How a host of these varieties is logged in to. */
 export function loginOf(varieties: readonly Variety[]): { readonly user: string; readonly takesPassword: boolean } {
-  const entries: readonly VarietyEntry[] = varieties.map((variety) => VARIETIES[variety]);
+  const entries = entriesOf(varieties);
   return {
     user: entries.find((entry) => entry.user !== undefined)?.user ?? 'root',
     takesPassword: entries.some((entry) => entry.takesPassword === true),
