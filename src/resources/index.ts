@@ -1,5 +1,6 @@
 import { aptPackageKind } from '#resources/apt-package';
 import { authorizedKeysKind } from '#resources/authorized-keys';
+import { certificateKind } from '#resources/certificate';
 import { composeProjectKind } from '#resources/compose-project';
 import { directoryKind } from '#resources/directory';
 import { dockerDaemonKind } from '#resources/docker-daemon';
@@ -13,6 +14,7 @@ import { logrotateRuleKind } from '#resources/logrotate-rule';
 import { nftTableKind } from '#resources/nft-table';
 import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
+import { sshdConfigKind } from '#resources/sshd-config';
 import { sudoersKind } from '#resources/sudoers';
 import { systemdUnitKind } from '#resources/systemd-unit';
 import { ufwKind } from '#resources/ufw';
@@ -30,6 +32,7 @@ export const KINDS = [
   userKind,
   authorizedKeysKind,
   sudoersKind,
+  certificateKind,
   composeProjectKind,
   dockerDaemonKind,
   dockerLoginKind,
@@ -41,4 +44,5 @@ export const KINDS = [
   ufwKind,
   ufwRuleKind,
   systemdUnitKind,
+  sshdConfigKind,
 ] as const;
