@@ -22,7 +22,8 @@ const shared = {
   keepNames: true,
   legalComments: 'none',
   banner: { js: requireBanner },
-  define: { SLIPWAY_VERSION: JSON.stringify(version) },
+  // ssh2's WebAssembly loader asks where it lies, and needs no answer.
+  define: { SLIPWAY_VERSION: JSON.stringify(version), __dirname: '"/"' },
   external: ['cpu-features'],
   // ssh2 tries a native add-on and does without it.
   loader: { '.node': 'empty' },
