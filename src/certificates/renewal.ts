@@ -11,6 +11,8 @@ export interface Validity {
 export interface RenewalPolicy {
   /** Share of the lifetime after which a certificate is renewed. */
   readonly renewAfterFraction?: number | undefined;
+  /** Seconds before its end. */
+  readonly renewBefore?: number | undefined;
   /** A moment the authority itself suggests (ARI, RFC 9773), in milliseconds since the epoch; it goes before any share. */
   readonly suggested?: number | undefined;
 }
@@ -23,12 +25,19 @@ export function renewalFraction(validity: Validity): number {
   return validity.notAfter - validity.notBefore <= 10 * DAY ? 1 / 2 : 2 / 3;
 }
 
-/** When a certificate falls due, in milliseconds since the epoch. */
+/**
+ * When a certificate falls due, in milliseconds since the epoch. A wish in seconds before the end counts only in the
+ * second half of the lifetime, since lifetimes shrink: thirty days before the end would renew a short one for ever.
+ */
 export function renewalTime(validity: Validity, policy: RenewalPolicy = {}): number {
-  const lifetime = validity.notAfter - validity.notBefore;
-  const fraction = policy.renewAfterFraction ?? renewalFraction(validity);
-  const latest = validity.notAfter - lifetime / 20;
-  return Math.min(policy.suggested ?? validity.notBefore + lifetime * fraction, latest);
+  const { notBefore, notAfter } = validity;
+  const lifetime = notAfter - notBefore;
+  const latest = notAfter - lifetime / 20;
+  if (policy.suggested !== undefined) return Math.min(policy.suggested, latest);
+  if (policy.renewAfterFraction === undefined && policy.renewBefore !== undefined) {
+    return Math.min(Math.max(notAfter - policy.renewBefore * 1000, notBefore + lifetime / 2), latest);
+  }
+  return Math.min(notBefore + lifetime * (policy.renewAfterFraction ?? renewalFraction(validity)), latest);
 }
 
 // The ladder of the Let's Encrypt integration guide.
@@ -46,6 +55,8 @@ export interface Failure {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
+  /** The authority that was asked, or was to be. */
+  readonly directory: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** When a renewal tries again by itself, in milliseconds since the epoch. */
@@ -57,17 +68,15 @@ export interface Failure {
 /** One more failure on top of those remembered. */
 export function nextFailure(
   before: Failure | undefined,
-  error: { readonly code: string; readonly message: string; readonly hint: string },
+  failure: Pick<Failure, 'code' | 'message' | 'hint' | 'directory'>,
   now: number,
   retryAfterSeconds: number | undefined,
 ): Failure {
   const count = (before?.count ?? 0) + 1;
   const asked = retryAfterSeconds === undefined ? undefined : now + retryAfterSeconds * 1000;
   return {
+    ...failure,
     count,
-    code: error.code,
-    message: error.message,
-    hint: error.hint,
     at: now,
     next: Math.max(now + backOff(count), asked ?? 0),
     ...(asked === undefined ? {} : { notBefore: asked }),

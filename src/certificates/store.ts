@@ -1,19 +1,9 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, open, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CERTIFICATES, type CertificateRequest } from '#resources/certificate-terms';
 import type { Failure } from './renewal.ts';
-import { type CertificateRequest, keyMatches, parseCertificate, type StoredCertificate } from './stored.ts';
-
-/** Where certificates and accounts live on a host; root only. */
-export const CERTIFICATES = '/etc/slipway/certificates';
-
-/** The paths that nginx is given for one domain; what they lead to changes by one rename. */
-export function certificatePaths(
-  domain: string,
-  root = CERTIFICATES,
-): { readonly chain: string; readonly key: string } {
-  return { chain: join(root, domain, 'current', 'fullchain.pem'), key: join(root, domain, 'current', 'key.pem') };
-}
+import { keyMatches, parseCertificate, type StoredCertificate } from './stored.ts';
 
 /** An account with one authority. */
 export interface Account {

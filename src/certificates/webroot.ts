@@ -1,8 +1,6 @@
 import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-
-/** The folder that nginx serves `/.well-known/acme-challenge/` from on port 80. */
-export const WEBROOT = '/var/lib/slipway/acme';
+import { WEBROOT } from '#resources/certificate-terms';
 
 /** Puts proof of control over a name where an authority finds it, and takes it away again. */
 export interface Solver {

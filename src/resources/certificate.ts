@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { openStore } from '#certificates/store';
-import type { CertificateState } from '#certificates/stored';
-import { reasons } from '#certificates/stored';
+import { reasons } from '#resources/certificate-terms';
 import { defineKind } from '#resources/resource';
 
 const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
@@ -26,7 +24,8 @@ const props = z.strictObject({
   email: z.email().optional(),
   directory: z.url({ protocol: /^https$/ }),
   ca: z.string().includes('-----BEGIN CERTIFICATE-----').optional(),
-  renewAfterFraction: z.number().min(0.1).max(0.95).optional(),
+  renewAfterFraction: z.number().positive().max(0.95).optional(),
+  renewBefore: z.number().positive().optional(),
   preflight: z.enum(['require', 'warn', 'skip']).default('require'),
 });
 
@@ -39,21 +38,18 @@ export const certificateKind = defineKind({
   summary: 'A certificate from an ACME authority, kept and renewed on the host.',
   props,
   id: ({ domains }) => domains[0] ?? '',
-  async read(_host, { domains }): Promise<CertificateState | undefined> {
-    const store = openStore();
-    const name = domains[0] ?? '';
-    const certificate = await store.read(name);
-    if (certificate === undefined) return undefined;
-    return { certificate, failure: await store.readFailure(name), now: Date.now() };
+  async read(_host, wanted) {
+    const { readCertificate } = await import('#certificates/read');
+    return readCertificate(wanted);
   },
-  diff: (state, wanted) =>
-    reasons(state ?? { certificate: undefined, failure: undefined, now: 0 }, wanted).map(({ summary }) => ({
-      summary,
-    })),
+  diff: (state, wanted) => reasons(state, wanted).map(({ summary }) => ({ summary })),
   async apply(host, wanted) {
     const { ensureCertificate } = await import('#certificates/certificates');
     await ensureCertificate(host, wanted);
   },
   footprint: ({ domains }) => ({ domain: domains[0] ?? '', names: domains }),
-  remove: (_host, { domain }) => openStore().remove(domain as string),
+  async remove(_host, { domain }) {
+    const { openStore } = await import('#certificates/store');
+    await openStore().remove(domain as string);
+  },
 });

@@ -1,7 +1,10 @@
 import { aptPackageKind } from '#resources/apt-package';
+import { aptRepositoryKind } from '#resources/apt-repository';
 import { authorizedKeysKind } from '#resources/authorized-keys';
 import { certificateKind } from '#resources/certificate';
+import { commandKind } from '#resources/command';
 import { composeProjectKind } from '#resources/compose-project';
+import { cronEntryKind } from '#resources/cron-entry';
 import { directoryKind } from '#resources/directory';
 import { dockerDaemonKind } from '#resources/docker-daemon';
 import { dockerLoginKind } from '#resources/docker-login';
@@ -16,6 +19,7 @@ import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
 import { sshdConfigKind } from '#resources/sshd-config';
 import { sudoersKind } from '#resources/sudoers';
+import { sysctlKind } from '#resources/sysctl';
 import { systemdUnitKind } from '#resources/systemd-unit';
 import { ufwKind } from '#resources/ufw';
 import { ufwRuleKind } from '#resources/ufw-rule';
@@ -45,4 +49,8 @@ export const KINDS = [
   ufwRuleKind,
   systemdUnitKind,
   sshdConfigKind,
+  sysctlKind,
+  cronEntryKind,
+  commandKind,
+  aptRepositoryKind,
 ] as const;
