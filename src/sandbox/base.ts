@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { ensureAuthority, trustedAuthorities } from './authority.ts';
 import { locked } from './lock.ts';
-import { machineMirror, mirrorOf } from './mirror.ts';
+import { machineMirror, machineSources, mirrorOf } from './mirror.ts';
 import { must } from './must.ts';
 import { CACHE, packageFolder } from './places.ts';
 import { removeTree, within, writeIn } from './tree.ts';
@@ -26,7 +26,7 @@ const STEPS = 1;
 
 /** What a base is made of, as a hash: another one means another tree. */
 export async function recipe(release: Release): Promise<string> {
-  const parts = [STEPS, release, PACKAGES, [...(await trustedAuthorities())], await machineMirror()];
+  const parts = [STEPS, release, PACKAGES, [...(await trustedAuthorities())], await machineSources()];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

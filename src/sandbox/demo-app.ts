@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { type Counter, renderPage } from './demo-app/page.ts';
 import { readSettings, type Settings } from './demo-app/settings.ts';
-import { explain, openPostgres, openRedis, type Store } from './demo-app/stores.ts';
+import { openPostgres, openRedis, reasonOf, type Store } from './demo-app/stores.ts';
 
 /** Milliseconds that requests in flight get after SIGTERM: Docker sends SIGKILL after ten seconds. */
 const GRACE = 9000;
@@ -34,7 +34,7 @@ async function count(store: Store): Promise<Counter> {
   try {
     return { name: store.name, value: await store.visit() };
   } catch (error) {
-    return { name: store.name, problem: explain(store, error) };
+    return { name: store.name, problem: reasonOf(error) };
   }
 }
 
@@ -51,7 +51,7 @@ const health: Handler = async ({ settings, stores }, _request, response) => {
   const checks = await Promise.allSettled(stores.map((store) => store.check()));
   const problems = stores.flatMap((store, index) => {
     const check = checks[index];
-    return check?.status === 'rejected' ? [explain(store, check.reason)] : [];
+    return check?.status === 'rejected' ? [`${store.name}: ${reasonOf(check.reason)}`] : [];
   });
   if (problems.length > 0) return answer(response, 503, `${problems.join('\n')}\n`);
   answer(response, 200, 'ok\n');

@@ -200,6 +200,7 @@ function describe(): Internet {
  * host of the sandbox then uses. Throws sandbox-unavailable, sandbox-failed.
  */
 export async function internet(options: { readonly report?: Report } = {}): Promise<Internet> {
+  if (await runs(INTERNET)) return describe();
   await checkRequirements();
   const tree = await internetTree(options.report ?? (() => undefined));
   return await locked(`host-${INTERNET}`, async () => {
