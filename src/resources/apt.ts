@@ -110,6 +110,20 @@ export async function updateLists(host: Host, patience: Patience): Promise<void>
   await host.run(['install', '-D', '-m', '0644', '/dev/null', STAMP]);
 }
 
+/** Reads the lists of one source alone, from its file; rejects where it cannot be reached or its signature does not fit. */
+export async function readSource(host: Host, name: string, path: string, patience: Patience): Promise<void> {
+  const only = [
+    '-o',
+    `Dir::Etc::sourcelist=${path}`,
+    '-o',
+    'Dir::Etc::sourceparts=-',
+    '-o',
+    'APT::Get::List-Cleanup=0',
+  ];
+  const output = await aptGet(host, ['update', ...only, '-o', 'APT::Update::Error-Mode=any'], patience);
+  if (output.exitCode !== 0) throw failure(`Reading the repository ${name}`, output);
+}
+
 async function haveLists(host: Host): Promise<boolean> {
   return (await host.list(LISTS)).some((name) => /_Packages(?:\.\w+)?$/.test(name));
 }
