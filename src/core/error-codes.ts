@@ -448,6 +448,16 @@ export const ERROR_CODES = {
     means: 'The runner on the host did not start or did not speak as expected.',
     fix: 'Remove /opt/slipway on the host and run the same command again; it is brought anew.',
   },
+  'project-missing': {
+    exit: EXIT.usage,
+    means: 'The command was run outside a project: there is no inventory/ folder here or above.',
+    fix: 'Go to your project, or name it with --project.',
+  },
+  'operation-failed': {
+    exit: EXIT.failed,
+    means: 'The operation that was looked at had failed.',
+    fix: 'The message is the one it ended with; mend what it says and run `deploy up <environment>` again.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

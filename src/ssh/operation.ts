@@ -23,9 +23,9 @@ interface Absent {
 }
 
 /** Starts the runner where it is, and otherwise says what kind of machine lacks it: one round trip either way. */
-function startCommand(connection: Connection, bundle: Bundle): string {
+export function startCommand(user: string, bundle: Bundle): string {
   const runner = `${bundle.folder}/slipway-host`;
-  return `if [ -x ${runner} ]; then ${asRoot(connection, [runner, 'session'])}; else echo "absent $(uname -m)"; fi`;
+  return `if [ -x ${runner} ]; then ${asRoot(user, [runner, 'session'])}; else echo "absent $(uname -m)"; fi`;
 }
 
 async function firstLine(
@@ -61,7 +61,7 @@ export async function openHost(
   say: (message: string) => void,
 ): Promise<HostSession> {
   for (let attempt = 0; ; attempt += 1) {
-    const session = await connection.open(startCommand(connection, bundle));
+    const session = await connection.open(startCommand(connection.user, bundle));
     const lines = session.lines()[Symbol.asyncIterator]();
     const first = await firstLine(connection, session, lines);
     if (!('machine' in first)) return hostSession(connection, session, lines, first);

@@ -30,11 +30,11 @@ export function readBundle(path: string): Bundle {
   return { content, sha256, folder: `${SOFTWARE}/${sha256.slice(0, 16)}` };
 }
 
-/** A command line run as root by whoever the connection belongs to. */
-export function asRoot(connection: Connection, argv: readonly string[]): string {
+/** A command line that a user of the host runs as root. */
+export function asRoot(user: string, argv: readonly string[]): string {
   const command = commandLine(argv);
   // sudo clears the environment; the runner needs to know where the operator comes from.
-  return connection.user === 'root' ? command : `sudo -n SLIPWAY_SSH_CONNECTION="$SSH_CONNECTION" ${command}`;
+  return user === 'root' ? command : `sudo -n SLIPWAY_SSH_CONNECTION="$SSH_CONNECTION" ${command}`;
 }
 
 /** What a failing sudo means to a person. */
@@ -60,7 +60,7 @@ async function asRootOrFail(
   what: string,
   options: { input?: string | Buffer; timeout: number },
 ): Promise<string> {
-  const output = await connection.exec(asRoot(connection, ['sh', '-c', script]), options);
+  const output = await connection.exec(asRoot(connection.user, ['sh', '-c', script]), options);
   if (output.code === 0) return output.stdout;
   throw (
     sudoProblem(connection, output.stderr) ??

@@ -1,0 +1,172 @@
+import type { Audience } from '#cli/operate';
+import { type Paint, paintFor } from '#cli/paint';
+import { formatBytes, formatSeconds } from '#core/units';
+import type { Event } from '#protocol/event';
+import type { Change, Step, Trigger } from '#protocol/plan';
+
+type Line = (text: string) => void;
+
+const SIGN: Readonly<Record<Step['action'], string>> = {
+  create: '+',
+  update: '~',
+  remove: '-',
+  release: '»',
+  trigger: '↻',
+};
+
+/** Columns of the resource's name before what happens to it. */
+const NAME_WIDTH = 46;
+
+function colourOf(action: Step['action'], paint: Paint): (text: string) => string {
+  if (action === 'create' || action === 'release') return paint.green;
+  return action === 'remove' ? paint.red : paint.yellow;
+}
+
+function summaryOf(changes: readonly Change[]): string {
+  return changes.map(({ summary }) => summary).join(', ');
+}
+
+function triggerText(triggers: readonly Trigger[]): string {
+  return triggers.map(({ unit, action }) => `${action} ${unit.replace(/\.service$/, '')}`).join(', ');
+}
+
+function diffLines(diff: string, paint: Paint): string[] {
+  return diff.split('\n').map((line) => {
+    if (line.startsWith('+')) return paint.green(line);
+    if (line.startsWith('-')) return paint.red(line);
+    return line.startsWith('@@') ? paint.cyan(line) : paint.dim(line);
+  });
+}
+
+/** A plan as a person reads it: what happens to what, grouped by playbook, with the diffs. */
+export function planText(steps: readonly Step[], paint: Paint, options: { readonly diffs: boolean }): string[] {
+  const lines: string[] = [];
+  let playbook = '';
+  for (const step of steps) {
+    if (step.playbook !== playbook) {
+      playbook = step.playbook;
+      lines.push(`  ${paint.bold(playbook)}`);
+    }
+    const due = step.triggers.length === 0 ? '' : paint.dim(`  (${triggerText(step.triggers)})`);
+    const sign = colourOf(step.action, paint)(SIGN[step.action]);
+    lines.push(`    ${sign} ${step.resource.padEnd(NAME_WIDTH)} ${summaryOf(step.changes)}${due}`);
+    if (!options.diffs) continue;
+    for (const { diff } of step.changes) {
+      if (diff !== undefined) lines.push(...diffLines(diff, paint).map((line) => `        ${line}`));
+    }
+  }
+  return lines;
+}
+
+/** What one event says to a person; nothing for those that only machines need. */
+function sentences(event: Event, paint: Paint, playbookOf: Map<string, string>): string[] {
+  switch (event.type) {
+    case 'hello': {
+      const { os, cpus, memoryBytes, diskFreeBytes, arch } = event.facts;
+      const busy = event.busy === undefined ? [] : [paint.yellow(`  ! ${event.busy} is at work on it`)];
+      return [
+        paint.dim(
+          `  ${os.name}, ${arch}, ${cpus} cores, ${formatBytes(memoryBytes)}, ${formatBytes(diskFreeBytes)} free`,
+        ),
+        ...busy,
+      ];
+    }
+    case 'resource.changed': {
+      const title = playbookOf.get(event.host ?? '') === event.playbook ? [] : [`  ${paint.bold(event.playbook)}`];
+      playbookOf.set(event.host ?? '', event.playbook);
+      const took = event.duration < 1 ? '' : paint.dim(`  ${formatSeconds(event.duration)}`);
+      return [
+        ...title,
+        `    ${paint.green('✓')} ${event.resource.padEnd(NAME_WIDTH)} ${summaryOf(event.changes)}${took}`,
+      ];
+    }
+    case 'resource.removed':
+      return [`    ${paint.red('-')} ${event.resource.padEnd(NAME_WIDTH)} removed`];
+    case 'trigger.fired':
+      return [paint.dim(`    ↻ ${event.trigger.unit} ${event.trigger.action === 'reload' ? 'reloaded' : 'restarted'}`)];
+    case 'warning':
+      return [paint.yellow(`    ! ${event.message}`), ...(event.hint === undefined ? [] : [`      → ${event.hint}`])];
+    case 'guard.armed':
+      return [
+        paint.cyan(
+          `    ⛨ guard armed: unless a fresh login as ${event.user} works, the host undoes this within ${event.seconds} s`,
+        ),
+      ];
+    case 'guard.disarmed':
+      return [paint.cyan('    ⛨ guard disarmed: a fresh login with sudo was proven')];
+    case 'guard.undone':
+      return [paint.red(`    ⛨ undone: ${event.reason}`)];
+    case 'operation.finished': {
+      const { changed, unchanged, removed, duration } = event;
+      const said =
+        changed + removed === 0
+          ? 'no change'
+          : [`${changed} changed`, ...(removed > 0 ? [`${removed} removed`] : [])].join(', ');
+      return [
+        `  ${paint.green('✓')} ${paint.bold(said)}${paint.dim(`, ${unchanged} as they should be, ${formatSeconds(duration)}`)}`,
+      ];
+    }
+    default:
+      return [];
+  }
+}
+
+interface Terminal {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  write(text: string): unknown;
+}
+
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
+/** One line at the bottom of a terminal that says what is going on; nothing where there is no terminal. */
+function statusLine(terminal: Terminal): { show(text: string): void; clear(): void } {
+  if (terminal.isTTY !== true) return { show: () => undefined, clear: () => undefined };
+  let text = '';
+  let frame = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const draw = () => {
+    frame = (frame + 1) % FRAMES.length;
+    terminal.write(`\r\u001b[2K${FRAMES[frame]} ${text}`.slice(0, (terminal.columns ?? 80) + 5));
+  };
+  return {
+    show(next) {
+      text = next;
+      timer ??= setInterval(draw, 100);
+      timer.unref();
+      draw();
+    },
+    clear() {
+      clearInterval(timer);
+      timer = undefined;
+      terminal.write('\r\u001b[2K');
+    },
+  };
+}
+
+/** Tells a person what happens, on standard error: a line for each thing that changed, and what is going on now. */
+export function narrator(hosts: readonly string[], terminal: Terminal = process.stderr): Audience & { end(): void } {
+  const paint = paintFor(terminal);
+  const status = statusLine(terminal);
+  const playbookOf = new Map<string, string>();
+  const prefix = (host: string | undefined) => (hosts.length > 1 && host !== undefined ? `${paint.cyan(host)} ` : '');
+  const line: Line = (text) => {
+    status.clear();
+    terminal.write(`${text}\n`);
+  };
+  return {
+    event(event) {
+      if (event.type === 'hello' && hosts.length === 1) line(paint.bold(event.host ?? ''));
+      for (const text of sentences(event, paint, playbookOf)) line(prefix(event.host) + text);
+      if (event.type === 'resource.started') status.show(`${prefix(event.host)}${event.resource}`);
+      if (event.type === 'progress') {
+        if (terminal.isTTY === true) status.show(`${prefix(event.host)}${event.message}`);
+        else line(`${prefix(event.host)}    … ${event.message}`);
+      }
+    },
+    progress(host, message) {
+      if (terminal.isTTY === true) status.show(`${prefix(host)}${message}`);
+    },
+    end: () => status.clear(),
+  };
+}

@@ -1,0 +1,135 @@
+import { hostname, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { packageDirectory, runnerFile } from '#cli/project';
+import { connectOptions, type ReachOptions, reach, targetOf } from '#cli/reach';
+import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
+import { asDeployError, DeployError } from '#core/errors';
+import type { Environment, Host } from '#inventory/environment';
+import { assemble } from '#plan/assemble';
+import { preflight } from '#playbook/preflight';
+import { templates } from '#playbook/render';
+import type { Event } from '#protocol/event';
+import type { Facts } from '#protocol/facts';
+import type { ConvergeRequest, Declaration } from '#protocol/plan';
+import { connect } from '#ssh/connection';
+import { type HostSession, openHost, prove } from '#ssh/operation';
+import { type Bundle, readBundle } from '#ssh/runner';
+
+/** Where events and local progress go. */
+export interface Audience {
+  event(event: Event): void;
+  /** What the laptop itself is doing for a host: connecting, bringing the runner. */
+  progress(host: string, message: string): void;
+}
+
+export interface OperateOptions {
+  readonly verb: 'plan' | 'up';
+  /** Only these hosts; all when empty. */
+  readonly hosts: readonly string[];
+  readonly askPassword: boolean;
+}
+
+/** How it ended on one host. */
+export interface HostResult {
+  readonly host: string;
+  readonly changes: number;
+  readonly error: DeployError | undefined;
+}
+
+/** Everything that the playbooks declare for a host of an environment. */
+export async function declarationsFor(
+  environment: Environment,
+  host: string,
+  facts: Facts,
+): Promise<readonly Declaration[]> {
+  const { PLAYBOOKS } = await import('#playbooks/index');
+  const render = templates([join(environment.directory, 'templates'), join(packageDirectory(), 'templates')]);
+  return assemble(
+    PLAYBOOKS.map((playbook) => ({
+      playbook: playbook.name,
+      resources: playbook.resources({ environment, host, facts, render }),
+    })),
+  );
+}
+
+/** Opens fresh connections as the final user, over each address family the host is known by, and proves each. */
+async function answerGuard(
+  environment: Environment,
+  host: Host,
+  bundle: Bundle,
+  session: HostSession,
+  guard: string,
+): Promise<void> {
+  try {
+    await using fresh = await connect(targetOf(host, environment.ssh.user), connectOptions(environment));
+    await prove(fresh, bundle, guard);
+  } catch (error) {
+    const { message } = asDeployError(error);
+    // The operation says how it ended; that it cannot be told any more is its own matter.
+    await session.refuseProof(guard, message).catch(() => undefined);
+  }
+}
+
+async function operateOn(
+  environment: Environment,
+  host: Host,
+  bundle: Bundle,
+  options: OperateOptions & ReachOptions,
+  audience: Audience,
+): Promise<HostResult> {
+  let changes = 0;
+  try {
+    audience.progress(host.name, `connecting to ${host.address}`);
+    await using connection = await reach(environment, host, options);
+    const session = await openHost(connection, bundle, (message) => audience.progress(host.name, message));
+    const { facts } = session.hello;
+    audience.event({ ...session.hello, host: host.name });
+    preflight(environment, host.name, facts, Date.now());
+    const request: ConvergeRequest = {
+      verb: options.verb,
+      app: environment.app,
+      environment: environment.name,
+      by: `${userInfo().username}@${hostname()}`,
+      resources: [...(await declarationsFor(environment, host.name, facts))],
+      secrets: Object.values(environment.secrets),
+      loginUser: environment.ssh.user,
+    };
+    for await (const event of session.ask(request)) {
+      audience.event(event);
+      if (event.type === 'plan') changes = event.steps.length;
+      if (event.type === 'guard.proof-wanted') void answerGuard(environment, host, bundle, session, event.guard);
+      if (event.type === 'operation.failed') return { host: host.name, changes, error: failureOf(event, host.name) };
+    }
+    return { host: host.name, changes, error: undefined };
+  } catch (error) {
+    return { host: host.name, changes, error: asDeployError(error).at({ host: host.name }) };
+  }
+}
+
+function failureOf({ error }: Extract<Event, { type: 'operation.failed' }>, host: string): DeployError {
+  const { code, message, hint, resource } = error;
+  const known = code in ERROR_CODES ? (code as ErrorCode) : 'internal';
+  return new DeployError(known, message, { hint, host, ...(resource === undefined ? {} : { resource }) });
+}
+
+/** Plans or applies an environment on its hosts, all of them at the same time; one's failure does not stop the others. */
+export async function operate(
+  environment: Environment,
+  options: OperateOptions,
+  audience: Audience,
+): Promise<readonly HostResult[]> {
+  const bundle = readBundle(runnerFile());
+  const chosen = hostsOf(environment, options.hosts);
+  return Promise.all(chosen.map((host) => operateOn(environment, host, bundle, { ...options, bundle }, audience)));
+}
+
+/** The environment's hosts, or those named; a name it does not have is an error. */
+export function hostsOf(environment: Environment, named: readonly string[]): readonly Host[] {
+  const unknown = named.find((name) => environment.hosts[name] === undefined);
+  if (unknown !== undefined) {
+    throw new DeployError('usage', `The environment ${environment.name} has no host ${unknown}.`, {
+      hint: `Its hosts are ${Object.keys(environment.hosts).join(', ')}.`,
+    });
+  }
+  return Object.values(environment.hosts).filter(({ name }) => named.length === 0 || named.includes(name));
+}

@@ -1,0 +1,58 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { askSecret, isInteractive } from '#cli/prompter';
+import { DeployError } from '#core/errors';
+import type { Environment, Host } from '#inventory/environment';
+import { type Connection, type ConnectOptions, connect, type Target } from '#ssh/connection';
+import { startCommand } from '#ssh/operation';
+import type { Bundle } from '#ssh/runner';
+
+/** Whether a password may be asked for where no key opens the door. */
+export interface ReachOptions {
+  readonly askPassword: boolean;
+  /** The runner whose session is asked for together with the login. */
+  readonly bundle: Bundle;
+}
+
+/** Where a host's pinned keys are looked for: the project's own file first, so that a team shares it. */
+export function knownHostsFiles(environment: Environment): readonly [string, ...string[]] {
+  return [join(environment.directory, 'inventory', 'known_hosts'), join(homedir(), '.ssh', 'known_hosts')];
+}
+
+/** A host of the inventory as the SSH side knows it. */
+export function targetOf(host: Host, user: string): Target {
+  return {
+    name: host.name,
+    address: host.address,
+    user,
+    port: host.port,
+    ...(host.identityFile === undefined ? {} : { identityFile: host.identityFile }),
+    ...(host.family === undefined ? {} : { family: host.family }),
+  };
+}
+
+/** What every connection of an environment has in common. */
+export function connectOptions(environment: Environment): ConnectOptions {
+  return {
+    knownHosts: knownHostsFiles(environment),
+    ...(isInteractive() ? { passphrase: (file) => askSecret(`Passphrase of ${file}:`) } : {}),
+  };
+}
+
+/**
+ * Connects to a host as the user Slipway made, and where that user does not exist yet, as the user of the first contact.
+ */
+export async function reach(environment: Environment, host: Host, options: ReachOptions): Promise<Connection> {
+  const shared = connectOptions(environment);
+  const login = (user: string, more: Partial<ConnectOptions> = {}) =>
+    connect(targetOf(host, user), { ...shared, ahead: startCommand(user, options.bundle), ...more });
+  const password = () => askSecret(`Password of ${host.user}@${host.address}:`);
+  const first = options.askPassword ? { password } : {};
+  if (host.user === environment.ssh.user) return login(host.user, first);
+  try {
+    return await login(environment.ssh.user);
+  } catch (error) {
+    if (!(error instanceof DeployError) || error.code !== 'authentication-failed') throw error;
+    return await login(host.user, first);
+  }
+}
