@@ -4,9 +4,9 @@ import { Readable } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 import { DeployError } from '#core/errors';
 import { quote } from '#core/quote';
-import { startDeadline, unlessAborted } from '#ssh/deadline';
+import { type Deadline, startDeadline, unlessAborted } from '#ssh/deadline';
 import { type HostKey, type KnownKey, knownKeys as keysOf, pin as pinKey } from '#ssh/known-hosts';
-import { type Login, logIn, presentedKey } from '#ssh/login';
+import type { Login, Progress } from '#ssh/login';
 import { dial, type Route, routeTo, type Target } from '#ssh/route';
 import { collect, killChannel, type Output, type Session, sessionOver } from '#ssh/session';
 import { slots } from '#ssh/slots';
@@ -92,10 +92,16 @@ async function connectOver(
   hop: Hop | undefined,
 ): Promise<Connection> {
   const attempt = async (pipelined: boolean) => {
-    const deadline = connectDeadline(route, options);
+    const progress = { shaken: false, ready: false };
+    const deadline = connectDeadline(route, options, progress);
+    const socket = reach(route, hop, deadline.signal);
+    socket.catch(() => undefined);
     try {
-      const socket = await reach(route, hop, deadline.signal);
-      return await logIn(route, socket, { ...options, deadline, pipelined });
+      // Loading the SSH client costs as long as the first packets are on their way.
+      const { logIn, offer } = await import('#ssh/login');
+      const offered = offer(route, options, deadline);
+      offered.catch(() => undefined);
+      return await logIn(route, await socket, { ...options, offered, deadline, progress, pipelined });
     } finally {
       deadline.clear();
     }
@@ -153,18 +159,16 @@ function reach(route: Route, hop: Hop | undefined, signal: AbortSignal): Promise
   return hop === undefined ? dial(route, signal) : hop.reach(route.address, route.port, signal);
 }
 
-function connectDeadline(route: Route, options: ConnectOptions) {
+function connectDeadline(route: Route, options: ConnectOptions, progress: Progress): Deadline {
   const seconds = options.deadline ?? CONNECT_DEADLINE;
-  return startDeadline(
-    seconds,
-    options.signal,
-    () =>
-      new DeployError('host-unreachable', `${route.place} did not let us in within ${seconds} s`, {
-        hint: 'Check the address and port in the inventory, and that the host is up and its firewall lets you in.',
-        host: route.name,
-      }),
-    interrupted,
-  );
+  const expired = () =>
+    progress.shaken
+      ? tooLong(route, 'the login', seconds)
+      : new DeployError('host-unreachable', `${route.place} did not answer within ${seconds} s`, {
+          hint: 'Check the address and port in the inventory, and that the host is up and its firewall lets you in.',
+          host: route.name,
+        });
+  return startDeadline(seconds, options.signal, expired, interrupted);
 }
 
 function interrupted(): DeployError {
@@ -340,8 +344,9 @@ export function pin(
 export async function fetchHostKey(target: Target, options: ConnectOptions): Promise<HostKey> {
   const route = routeTo(target, options);
   const hop = await through(route, options, 0);
-  const deadline = connectDeadline(route, options);
+  const deadline = connectDeadline(route, options, { shaken: false, ready: false });
   try {
+    const { presentedKey } = await import('#ssh/login');
     return await presentedKey(route, await reach(route, hop, deadline.signal), deadline);
   } finally {
     deadline.clear();

@@ -11,11 +11,20 @@ import type { Route } from '#ssh/route';
 import { type Carrier, killChannel } from '#ssh/session';
 import { refusal } from '#ssh/trust';
 
+/** How far a login has come. */
+export interface Progress {
+  /** Keys are exchanged and the host's is accepted. */
+  shaken: boolean;
+  /** We are let in. */
+  ready: boolean;
+}
+
 export interface LoginOptions {
   readonly knownHosts: readonly string[];
+  readonly offered: ReturnType<typeof identities>;
   readonly deadline: Deadline;
+  readonly progress: Progress;
   readonly password?: ((question: string) => Promise<string>) | undefined;
-  readonly passphrase?: ((file: string) => Promise<string>) | undefined;
   readonly ahead?: string | undefined;
   /** Whether what SSH allows to be sent at once is. */
   readonly pipelined: boolean;
@@ -83,17 +92,25 @@ function algorithms(serverHostKey: readonly string[]): NonNullable<ConnectConfig
   };
 }
 
-/** Shakes hands over a stream, checks the host's key, and authenticates. */
-export async function logIn(route: Route, socket: Duplex, options: LoginOptions): Promise<Login> {
-  const known = knownKeys(options.knownHosts, route.keyName, route.port);
-  const { deadline, ahead } = options;
-  const offered = identities({
+/** Gets ready what may be offered to a host, while the first packets travel. */
+export function offer(
+  route: Route,
+  options: { passphrase?: ((file: string) => Promise<string>) | undefined },
+  deadline: Deadline,
+): ReturnType<typeof identities> {
+  return identities({
     files: route.identityFiles,
     named: route.identityFiles !== undefined,
     only: route.identitiesOnly,
     agent: route.agent,
     passphrase: paused(options.passphrase, deadline),
   });
+}
+
+/** Shakes hands over a stream, checks the host's key, and authenticates. */
+export async function logIn(route: Route, socket: Duplex, options: LoginOptions): Promise<Login> {
+  const known = knownKeys(options.knownHosts, route.keyName, route.port);
+  const { deadline, ahead, offered, progress: state } = options;
   let first: Identity | undefined;
   offered.then(
     ({ offered: all }) => {
@@ -102,7 +119,6 @@ export async function logIn(route: Route, socket: Duplex, options: LoginOptions)
     () => undefined,
   );
 
-  const state: Progress = { shaken: false, ready: false };
   let lost: DeployError | undefined;
   let refused: DeployError | undefined;
   let gone: (error: DeployError) => void = () => undefined;
@@ -281,13 +297,6 @@ function forward(
     }
   });
   return unlessAborted(stream, signal);
-}
-
-interface Progress {
-  /** Keys are exchanged and the host's is accepted. */
-  shaken: boolean;
-  /** We are let in. */
-  ready: boolean;
 }
 
 function broken(route: Route, progress: Progress, cause: unknown): DeployError {
