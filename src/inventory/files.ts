@@ -72,7 +72,8 @@ async function readAuthorizedKeys(
   }
   const fallback = await readKeys(join(homedir(), '.ssh', 'id_ed25519.pub')).catch(() => []);
   if (fallback.length === 0) {
-    const message = 'is missing, and there is no ~/.ssh/id_ed25519.pub: without a public key nobody could log in later';
+    const message =
+      'is missing, and there is no ~/.ssh/id_ed25519.pub: without a public key nobody could log in later. Name one, or make one with: ssh-keygen -t ed25519';
     fault(['ssh', 'authorizedKeys'], message, 'key');
   }
   return fallback;

@@ -101,6 +101,12 @@ function isOtherShape(issues: readonly Issue[]): boolean {
   );
 }
 
+const MISSING = 'is missing';
+
+const place = (path: Path): string => JSON.stringify(path);
+
+const meantBy = (message: string): string | undefined => /^unknown key; did you mean "(.+)"\?$/.exec(message)?.[1];
+
 const quoted = (value: unknown, path: Path): string => {
   const hidden = /password/i.test(String(path.at(-1)));
   return hidden || (typeof value !== 'string' && typeof value !== 'number') ? '' : `"${value}" `;
@@ -108,7 +114,10 @@ const quoted = (value: unknown, path: Path): string => {
 
 /** Turns what zod found into findings a person understands. `data` is what was checked. */
 export function findingsOf(issues: readonly Issue[], schema: Schema, data: unknown): readonly Finding[] {
-  return issues.flatMap((issue) => explain(issue, []));
+  const findings = issues.flatMap((issue) => explain(issue, []));
+  // What is missing because it was misspelt is one mistake, not two.
+  const meant = new Set(findings.map(({ path, message }) => place([...path.slice(0, -1), meantBy(message) ?? ''])));
+  return findings.filter(({ path, message }) => !(message.startsWith(MISSING) && meant.has(place(path))));
 
   function explain(issue: Issue, above: Path): readonly Finding[] {
     const path: Path = [...above, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))];
@@ -123,7 +132,7 @@ export function findingsOf(issues: readonly Issue[], schema: Schema, data: unkno
       case 'invalid_type': {
         if (value === undefined) {
           const description = describe(schema, path);
-          return finding(`is missing${description === undefined ? '' : `: ${lowerFirst(description)}`}`, 'key');
+          return finding(`${MISSING}${description === undefined ? '' : `: ${lowerFirst(description)}`}`, 'key');
         }
         if (value === null) return finding(`has no value; expected ${EXPECTED[issue.expected] ?? issue.expected}`);
         const advice = issue.expected === 'string' && typeof value !== 'object' ? '; put it in quotes' : '';
@@ -173,7 +182,7 @@ export function findingsOf(issues: readonly Issue[], schema: Schema, data: unkno
       {
         path,
         part: 'value',
-        message: `${got}expected ${[...new Set(expected)].join(' or ')}${value === null ? '' : `, got ${shown}`}`,
+        message: `${got}expected ${alternatives([...new Set(expected)])}${value === null ? '' : `, got ${shown}`}`,
       },
     ];
   }
@@ -187,5 +196,8 @@ function unknownKey(key: string, known: readonly string[], path: Path): string {
   if (known.includes(key)) return 'does not go together with the keys beside it';
   return `unknown key${suggest(key, known)}`;
 }
+
+const alternatives = (words: readonly string[]): string =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 
 const lowerFirst = (sentence: string): string => sentence.charAt(0).toLowerCase() + sentence.slice(1);

@@ -37,7 +37,8 @@ export function inventoryJsonSchema(): Json {
 function layered(schema: Json): Json {
   const { required, ...rest } = schema;
   const layer: Json = { ...rest };
-  if (isMap(schema['properties'])) layer['properties'] = mapValues(schema['properties'], (value) => removable(layered(value)));
+  if (isMap(schema['properties']))
+    layer['properties'] = mapValues(schema['properties'], (value) => removable(layered(value)));
   if (isMap(schema['additionalProperties'])) {
     layer['additionalProperties'] = removable(layered(schema['additionalProperties']));
   }

@@ -41,7 +41,8 @@ export async function loadEnvironment(projectDirectory: string, name: string): P
   const redact = redactor([...secrets.values()].map(({ value }) => value));
   const giveUp = (): never => {
     const order = (problem: Problem) => (files.includes(problem.file) ? files.indexOf(problem.file) : files.length);
-    const sorted = problems
+    const distinct = new Map(problems.map((problem) => [JSON.stringify(problem), problem]));
+    const sorted = [...distinct.values()]
       .map((problem) => ({ ...problem, message: redact(problem.message) }))
       .sort((a, b) => order(a) - order(b) || a.line - b.line || a.column - b.column);
     throw new InventoryError(sorted, files);
@@ -138,7 +139,6 @@ function completeAccessories(tree: MapTree): MapTree {
     };
     implied('type', name === 'postgres' || name === 'redis' ? name : 'container');
     const type = entries.get('type');
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of the inventory, not of this file.
     if (type?.kind === 'scalar' && type.value === 'postgres') implied('password', '${POSTGRES_PASSWORD}');
     return [name, { ...accessory, entries }];
   });

@@ -70,7 +70,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
     .map((candidate) => ({ candidate, edits: distance(bare(word), bare(candidate)) }))
     .sort((a, b) => a.edits - b.edits);
   const best = ranked[0];
-  return best !== undefined && best.edits <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined;
+  return best !== undefined && best.edits <= Math.floor(word.length / 3) ? best.candidate : undefined;
 }
 
 /** What follows "unknown": the nearest known word, else all of them where they are few. */
