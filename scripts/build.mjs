@@ -1,12 +1,15 @@
 // Bundles the command line into dist/ and the host's runner into one file, and tells their sizes.
-import { build } from 'esbuild';
+
 import { createHash } from 'node:crypto';
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const dist = join(root, 'dist');
+const { values } = parseArgs({ options: { 'runner-only': { type: 'boolean' }, outdir: { type: 'string' } } });
+const dist = values.outdir === undefined ? join(root, 'dist') : resolve(values.outdir);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 // Bundled CommonJS packages ask for `require`; the name must not collide with what a bundle imports itself.
@@ -32,7 +35,7 @@ const shared = {
 
 const hostSide = /^#(host|release|certificates)\//;
 
-rmSync(dist, { recursive: true, force: true });
+if (values.outdir === undefined) rmSync(dist, { recursive: true, force: true });
 
 await build({
   ...shared,
@@ -42,27 +45,29 @@ await build({
   target: 'node24',
 });
 
-await build({
-  ...shared,
-  entryPoints: { deploy: 'src/cli/main.ts' },
-  outdir: dist,
-  outExtension: { '.js': '.mjs' },
-  chunkNames: 'chunks/[name]-[hash]',
-  splitting: true,
-  target: 'node20.19',
-  plugins: [
-    {
-      // What only a host runs is loaded there when needed; a laptop never carries it.
-      name: 'leave-the-host-side-out',
-      setup(bundler) {
-        bundler.onResolve({ filter: hostSide }, ({ path }) => ({ path, external: true }));
+if (values['runner-only'] !== true) {
+  await build({
+    ...shared,
+    entryPoints: { deploy: 'src/cli/main.ts' },
+    outdir: dist,
+    outExtension: { '.js': '.mjs' },
+    chunkNames: 'chunks/[name]-[hash]',
+    splitting: true,
+    target: 'node20.19',
+    plugins: [
+      {
+        // What only a host runs is loaded there when needed; a laptop never carries it.
+        name: 'leave-the-host-side-out',
+        setup(bundler) {
+          bundler.onResolve({ filter: hostSide }, ({ path }) => ({ path, external: true }));
+        },
       },
-    },
-  ],
-});
+    ],
+  });
+  console.log(`command line ${Math.round(statSync(join(dist, 'deploy.mjs')).size / 1024)} kB and its chunks`);
+}
 
 const runner = readFileSync(join(dist, 'slipway-host.mjs'));
 const hash = createHash('sha256').update(runner).digest('hex').slice(0, 16);
-writeFileSync(join(dist, 'slipway-host.hash'), `${hash}\n`);
 const kilobytes = (file) => `${Math.round(statSync(join(dist, file)).size / 1024)} kB`;
-console.log(`runner ${kilobytes('slipway-host.mjs')} (${hash}), command line ${kilobytes('deploy.mjs')} and chunks`);
+console.log(`runner ${kilobytes('slipway-host.mjs')} (${hash})`);
