@@ -48,7 +48,7 @@ function card({ name, value, problem }: Counter): string {
 }
 
 const STYLE = `
-:root { color-scheme: light dark; --accent: hsl(var(--hue) 70% 45%); --ink: #14181f; --soft: #5c6675; --paper: #f5f7fa; --card: #fff; --line: #e2e7ee; }
+:root { color-scheme: light dark; --accent: hsl(var(--hue) 75% 36%); --ink: #14181f; --soft: #5c6675; --paper: #f5f7fa; --card: #fff; --line: #e2e7ee; }
 @media (prefers-color-scheme: dark) { :root { --accent: hsl(var(--hue) 75% 62%); --ink: #eef2f7; --soft: #98a4b5; --paper: #0f1319; --card: #171d26; --line: #262f3c; } }
 * { box-sizing: border-box; margin: 0; }
 body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: var(--ink); background: var(--paper); min-height: 100vh; display: grid; place-items: center; padding: 2rem 1rem; }
@@ -70,6 +70,15 @@ dt { color: var(--soft); font-size: .8rem; } dd { font: 500 .92rem ui-monospace,
 footer { color: var(--soft); font-size: .85rem; margin-top: 1.5rem; } footer a { color: inherit; }
 `;
 
+const WHOLE = {
+  title: 'It is live.',
+  lead: 'A container made this page for you just now. Reload it: every counter goes up, whichever release answers.',
+};
+const BROKEN = {
+  title: 'It runs, but not all of it.',
+  lead: 'The app answers, and what it stores its visits in does not. The reason stands below; /up says the same to machines.',
+};
+
 /** The page that a visitor sees: one file, no script, nothing loaded from elsewhere. `uptime` is in seconds. */
 export function renderPage(settings: Settings, counters: readonly Counter[], uptime: number): string {
   const facts: [string, string][] = [
@@ -78,6 +87,7 @@ export function renderPage(settings: Settings, counters: readonly Counter[], upt
     ['Up for', duration(uptime)],
     ['Runtime', `Node ${process.versions.node}`],
   ];
+  const whole = counters.every(({ problem }) => problem === undefined);
   return `<!doctype html>
 <html lang="en" style="--hue: ${hue(settings.version)}">
 <head>
@@ -90,11 +100,11 @@ export function renderPage(settings: Settings, counters: readonly Counter[], upt
 <body>
 <main>
 <header>
-<div class="brand"><svg viewBox="0 0 32 32" fill="none" stroke="currentColor" stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M3 27h26M6 27 26 9"/><path d="M10.5 16.5 21 7l4.500-1-.5 4.500-8.500 9.500"/></svg>Demo app</div>
+<div class="brand"><svg viewBox="0 0 32 32" fill="none" stroke="currentColor" stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M2.5 28h27L2.5 20.5"/><path d="m6.5 14.5 20 5.5c.6-3 .2-5.200-1.300-7.5L4.200 9c0 2.300.8 4.200 2.300 5.5ZM14 10.600l1.400-6.100 5 7.100"/></svg>Demo app</div>
 <span class="version">${escapeHtml(settings.version)}</span>
 </header>
-<h1>It is live.</h1>
-<p class="lead">This page was made for you just now by a container behind nginx. Reload it: both counters go up, whichever release answers.</p>
+<h1>${whole ? WHOLE.title : BROKEN.title}</h1>
+<p class="lead">${whole ? WHOLE.lead : BROKEN.lead}</p>
 <div class="cards">${counters.map(card).join('')}</div>
 <dl>${facts.map(([term, value]) => `<div><dt>${escapeHtml(term)}</dt><dd>${escapeHtml(value)}</dd></div>`).join('')}</dl>
 <footer>Health: <a href="/up">/up</a> · Version: <a href="/version">/version</a> · Events: <a href="/stream">/stream</a></footer>

@@ -17,14 +17,10 @@ export interface Store {
   close(): Promise<void>;
 }
 
-function reasonOf(error: unknown): string {
+/** Why a store failed, in one line, without its password. */
+export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ');
   return error instanceof Error ? error.message : String(error);
-}
-
-/** The reason why a store failed, in one line, without its address or password. */
-export function explain(store: Store, error: unknown): string {
-  return `${store.name}: ${reasonOf(error)}`;
 }
 
 function absent(name: string, variable: string): Store {

@@ -14,6 +14,9 @@ const IMAGE_CACHE = `${CACHE}/images`;
 /** Layers made at the same time: installing is half waiting for the disk, and the sandbox is meant for two cores. */
 const AT_ONCE = 2;
 
+/** Milliseconds since it was made after which a layer that is not asked for goes, when another is made: 30 days. */
+const KEPT_FOR = 30 * 86_400_000;
+
 /** A layer in the cache. */
 export interface CachedLayer extends PackedLayer {
   /** The compressed archive. */
@@ -61,10 +64,18 @@ async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<voi
   if (failure !== undefined) throw failure.reason;
 }
 
+/** What killed builds left behind, and layers that no recipe has asked for lately. */
+function abandoned(wanted: readonly Layer[]): string[] {
+  const inUse = new Set(wanted.map(folderOf));
+  const folders = readdirSync(IMAGE_CACHE).map((name) => join(IMAGE_CACHE, name));
+  return folders.filter((folder) => {
+    if (inUse.has(folder)) return false;
+    return folder.includes('.unfinished') || Date.now() - statSync(folder).mtimeMs > KEPT_FOR;
+  });
+}
+
 async function makeMissing(layers: readonly Layer[], onProgress: (text: string) => void): Promise<void> {
-  for (const name of readdirSync(IMAGE_CACHE).filter((entry) => entry.includes('.unfinished'))) {
-    await removeTree(join(IMAGE_CACHE, name));
-  }
+  for (const folder of abandoned(layers)) await removeTree(folder);
   const missing = layers.filter((layer) => cached(layer) === undefined);
   const below = new Set(missing.flatMap(({ needs }) => needs).filter((layer) => cached(layer) === undefined));
   for (const layer of below) {

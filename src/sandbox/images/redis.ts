@@ -2,8 +2,11 @@ import { debian } from './debian.ts';
 import type { Image } from './image.ts';
 import { installed } from './layers.ts';
 
-// Redis refuses strangers unless it is told not to; the official image is built not to, since a container has only strangers.
-const ENTRYPOINT = `#!/bin/sh
+/**
+ * What starts Redis in its container. Redis refuses strangers unless it is told not to; the official image is built not
+ * to, since a container has only strangers.
+ */
+export const REDIS_ENTRYPOINT = `#!/bin/sh
 set -eu
 
 case "\${1:-redis-server}" in
@@ -40,7 +43,7 @@ useradd --system --uid 999 --gid redis --home-dir /data --shell /usr/sbin/nologi
   packages: ['libatomic1', 'libjemalloc2', 'liblzf1', 'libssl3t64', 'libstdc++6', 'libsystemd0'],
   unpack: ['redis-server', 'redis-tools'],
   script: 'install --directory --owner=redis --group=redis --mode=0755 /data',
-  files: { 'usr/local/bin/docker-entrypoint.sh': { content: ENTRYPOINT, mode: 0o755 } },
+  files: { 'usr/local/bin/docker-entrypoint.sh': { content: REDIS_ENTRYPOINT, mode: 0o755 } },
   without: ['etc/init.d/redis-server', 'etc/default/redis-server', 'usr/lib/systemd'],
 });
 
