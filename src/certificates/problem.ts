@@ -72,9 +72,14 @@ export function parseRetryAfter(header: string | undefined, now = Date.now()): n
 // Longer than this nobody waits within one run: it is remembered, and a later run tries again.
 const LONGEST_WAIT = 20;
 
+/** Whether TLS refused the authority's own certificate: CERT_HAS_EXPIRED, UNABLE_TO_VERIFY_LEAF_SIGNATURE. */
+function isDistrusted(error: AuthorityUnreachable): boolean {
+  return /CERT|UNABLE_TO_/.test(error.reason);
+}
+
 /** Whether asking again within the same run may help. */
 export function isTransient(error: unknown): boolean {
-  if (error instanceof AuthorityUnreachable) return !error.reason.includes('CERT');
+  if (error instanceof AuthorityUnreachable) return !isDistrusted(error);
   if (!(error instanceof AcmeProblem) || error.status === undefined) return false;
   if ((error.retryAfter ?? 0) > LONGEST_WAIT) return false;
   if (error.problem.type === 'badNonce' || error.status >= 500) return true;
@@ -133,10 +138,9 @@ function details(problem: Problem): string {
 }
 
 function unreachable(what: string, error: AuthorityUnreachable): DeployError {
-  const clockOrCertificate = error.reason.includes('CERT');
   return new DeployError('certificate-authority', `${what}: ${error.message}`, {
     cause: error,
-    hint: clockOrCertificate
+    hint: isDistrusted(error)
       ? "Check the host's clock with `timedatectl`, and that the authority's own certificate can be trusted there."
       : "Check from the host that the authority answers, and its status page; the next `deploy up` or the host's own renewal tries again.",
   });
