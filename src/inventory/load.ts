@@ -98,12 +98,8 @@ async function readLink(directory: string, name: string, report: Report): Promis
   const file = `inventory/${name}.yaml`;
   const known = await listEnvironments(directory);
   if (!ENVIRONMENT_NAME.test(name) || !known.includes(name)) {
-    const near = nearest(name, known);
     throw new DeployError('inventory-missing', `There is no ${file} in ${directory}; ${listed(known)}.`, {
-      hint:
-        near === undefined
-          ? 'Name one of the environments, or write that file; inventory/example.yaml shows every key.'
-          : `Did you mean "${near}"?`,
+      hint: await missingHint(directory, name, known),
     });
   }
   try {
@@ -113,6 +109,14 @@ async function readLink(directory: string, name: string, report: Report): Promis
     report({ path: [], origin: { file, line: 1, column: 1 }, message: `cannot be read (${code})` });
     return { name, file, tree: undefined };
   }
+}
+
+async function missingHint(directory: string, name: string, known: readonly string[]): Promise<string> {
+  const files: readonly string[] = await readdir(join(directory, 'inventory')).catch(() => []);
+  if (files.includes(`${name}.yml`)) return `Rename inventory/${name}.yml to ${name}.yaml.`;
+  const near = nearest(name, known);
+  if (near !== undefined) return `Did you mean "${near}"?`;
+  return 'Name one of the environments, or write that file; inventory/example.yaml shows every key.';
 }
 
 const listed = (known: readonly string[]): string =>

@@ -57,7 +57,7 @@ export function resolveEnvironment(
       logMaxFile: docker.logMaxFile,
       registries: docker.registries,
     },
-    services: mapEntries(inventory.services, (declared, key) => service(key, declared)),
+    services: mapEntries(inventory.services, (declared, key) => service(key, declared, inventory.services)),
     routes: Object.entries(inventory.routes).map(([domain, declared]) => route(domain, declared)),
     release: { healthTimeout: seconds(inventory.release.healthTimeout) },
     accessories: mapEntries(inventory.accessories, (declared, key) => accessory(app, key, declared)),
@@ -85,7 +85,7 @@ function firewallRule(declared: Inventory['firewall']['allow'][number]): Firewal
   };
 }
 
-function service(name: string, declared: Declared<'services'>): Service {
+function service(name: string, declared: Declared<'services'>, services: Inventory['services']): Service {
   const { image, environment, volumes, healthcheck, deploy, depends_on: _, ...compose } = declared;
   const hasPath = healthcheck !== undefined && 'path' in healthcheck;
   return {
@@ -96,7 +96,7 @@ function service(name: string, declared: Declared<'services'>): Service {
     replicas: deploy.replicas,
     healthPath: hasPath ? healthcheck.path : undefined,
     healthcheck: hasPath ? undefined : healthcheck,
-    dependsOn: dependenciesOf(declared),
+    dependsOn: dependenciesOf(declared).filter((dependency) => Object.hasOwn(services, dependency)),
     compose: deploy.resources === undefined ? compose : { ...compose, deploy: { resources: deploy.resources } },
   };
 }

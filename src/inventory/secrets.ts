@@ -18,6 +18,10 @@ export interface SecretFile {
   readonly warnings: readonly string[];
 }
 
+// In the part of a URL before the host, these end that part or begin an escape (RFC 3986, 3.2.1).
+const BREAKS_URL = /[@/?#%[\]\s]/;
+const INSIDE_URL = /:\/\/[^/@\s]*$/;
+
 // What the redactor needs to tell a secret from an ordinary word.
 const SHORTEST = 4;
 
@@ -138,8 +142,9 @@ export function interpolate(
   const missing = new Map<string, Use[]>();
 
   const replaced = mapScalars(tree, (scalar, path, origin) => {
-    if (typeof scalar !== 'string' || !scalar.includes('$')) return scalar;
-    return scalar.replaceAll(VARIABLE_USE, (whole, name, operator, word, bare) => {
+    if (typeof scalar !== 'string') return scalar;
+    let isSecret = false;
+    const text = scalar.replaceAll(VARIABLE_USE, (whole, name, operator, word, bare, offset) => {
       if (whole === '$$') return '$';
       if (name === undefined) {
         const meant = bare === undefined ? '' : `\${${bare}} for a secret, `;
@@ -153,12 +158,23 @@ export function interpolate(
       if (operator === ':+' || operator === '+') return isSet ? other : '';
       if (isSet) {
         used.set(name, secret);
+        isSecret = true;
+        if (INSIDE_URL.test(scalar.slice(0, offset)) && BREAKS_URL.test(secret.value)) {
+          const message = `puts \${${name}} into a URL, where one of the characters @ / ? # % [ ] or a blank in it means something else; choose another value`;
+          report({ path, origin, message });
+        }
         return secret.value;
       }
       if (operator === ':-' || operator === '-') return other;
       missing.set(name, [...(missing.get(name) ?? []), { path, origin, complaint: other === '' ? undefined : other }]);
+      isSecret = true;
       return whole;
     });
+    if (path.at(-1) === 'password' && !isSecret) {
+      const message = `is written into the inventory, where everyone sees it; put it into ${envFile.name} and write \${NAME}`;
+      report({ path, origin, message });
+    }
+    return text;
   });
 
   for (const [name, uses] of missing) {

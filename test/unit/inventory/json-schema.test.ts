@@ -38,6 +38,22 @@ describe('the published JSON Schema', () => {
     expect(published.safeParse(data).error).toBeUndefined();
   });
 
+  it('has no key that the example does not name', () => {
+    const example = read('inventory/example.yaml');
+    const keys = new Set<string>();
+    const walk = (schema: unknown): void => {
+      if (schema === null || typeof schema !== 'object') return;
+      for (const [key, value] of Object.entries(schema)) {
+        if (key === 'properties') for (const name of Object.keys(value)) keys.add(name);
+        walk(value);
+      }
+    };
+    walk(inventoryJsonSchema());
+    // The inner keys of Compose's longer forms are explained by the Compose specification.
+    const composes = ['source', 'target', 'soft', 'hard', 'driver', 'options', 'condition'];
+    expect([...keys].filter((key) => !composes.includes(key) && !new RegExp(`\\b${key}\\b`).test(example))).toEqual([]);
+  });
+
   it('accepts one layer of several, with what it removes', () => {
     expect(accepts({ extends: 'base', services: { web: { deploy: { replicas: 3 } }, worker: null } })).toBe(true);
     expect(accepts({ accessories: { postgres: { memory: '2gb', pgbouncer: null }, redis: null } })).toBe(true);

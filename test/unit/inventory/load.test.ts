@@ -36,16 +36,16 @@ describe('an inventory', () => {
 
   it('may be as full as the example', async () => {
     const example = await readFile(join(root, 'inventory/example.yaml'), 'utf8');
-    const env = 'REGISTRY_TOKEN=registry-token\nPOSTGRES_PASSWORD="a#b$c"\nSEARCH_KEY=search-key\n';
+    const env = 'REGISTRY_TOKEN="registry#token"\nPOSTGRES_PASSWORD=a=b$c\nSEARCH_KEY=search-key\n';
     const environment = await load({ 'inventory/prod.yaml': example, '.env.prod': env });
     expect(environment.accessories).toMatchObject({
-      postgres: { type: 'postgres', password: 'a#b$c', pgbouncer: { name: 'pgbouncer', poolSize: 20 } },
+      postgres: { type: 'postgres', password: 'a=b$c', pgbouncer: { name: 'pgbouncer', poolSize: 20 } },
       redis: { type: 'redis', maxmemory: 256 * 1024 ** 2, storage: '/srv/shop/redis' },
       search: { type: 'container', environment: { MEILI_MASTER_KEY: 'search-key' } },
     });
     expect(environment.services).toMatchObject({
       web: {
-        environment: { DATABASE_URL: 'postgres://app:a#b$c@pgbouncer:5432/app' },
+        environment: { DATABASE_URL: 'postgres://app:a=b$c@pgbouncer:5432/app' },
         healthPath: '/up',
         healthcheck: undefined,
         volumes: [{ type: 'volume', source: 'uploads', target: '/app/uploads', readOnly: false }],
@@ -56,6 +56,68 @@ describe('an inventory', () => {
     expect(environment.routes[1]?.paths.map(({ path }) => path)).toEqual(['/live', '/']);
     expect(Object.keys(environment.secrets).sort()).toEqual(['POSTGRES_PASSWORD', 'REGISTRY_TOKEN', 'SEARCH_KEY']);
     expect(environment.warnings).toEqual([]);
+  });
+
+  it('means what Compose means, in one form', async () => {
+    const environment = await load({
+      'inventory/prod.yaml': `app: shop
+hosts: { vps: { address: vps } }
+ssh: { authorizedKeys: [${KEY}], port: 2222, allowFrom: [203.0.113.0/24] }
+firewall: { allow: [443/udp, { port: 9100/tcp, from: [198.51.100.7], comment: metrics }] }
+services:
+  web:
+    image: acme/shop:1
+    environment: [A=1=2, B=]
+    depends_on: { worker: { condition: service_started }, redis: {} }
+    volumes: ["/srv/x:/x:ro", { type: volume, source: y, target: /y }]
+    healthcheck: { test: "true" }
+  worker: { image: acme/shop:1, environment: { N: 1, T: true } }
+routes:
+  Bücher.Example.com.: [{ to: web:80 }, { path: /api, to: worker:81 }]
+accessories:
+  analytics: { type: postgres, image: "postgres:17", password: "\${PASSWORD}", memory: 1.5gb }
+  ledger: { type: postgres, image: "postgres:17", password: "\${PASSWORD}", pgbouncer: false, storage: /data/ledger }
+  search: { image: "search:1", deploy: { resources: { limits: { memory: 1g } } } }
+  redis: { image: "redis:8" }
+`,
+      '.env.prod': 'PASSWORD=abcdefgh\n',
+    });
+    expect(environment.ssh).toMatchObject({ port: 2222, allowFrom: ['203.0.113.0/24'] });
+    expect(environment.firewall.allow).toEqual([
+      { port: 443, protocol: 'udp', from: 'any', comment: undefined },
+      { port: 9100, protocol: 'tcp', from: ['198.51.100.7'], comment: 'metrics' },
+    ]);
+    expect(environment.services).toMatchObject({
+      web: {
+        environment: { A: '1=2', B: '' },
+        dependsOn: ['worker'],
+        volumes: [
+          { type: 'bind', source: '/srv/x', target: '/x', readOnly: true },
+          { type: 'volume', source: 'y', target: '/y', readOnly: false },
+        ],
+        healthcheck: { test: 'true' },
+        healthPath: undefined,
+      },
+      worker: { environment: { N: '1', T: 'true' } },
+    });
+    expect(environment.routes).toEqual([
+      {
+        domain: 'xn--bcher-kva.example.com',
+        paths: [
+          { path: '/api', service: 'worker', port: 81 },
+          { path: '/', service: 'web', port: 80 },
+        ],
+      },
+    ]);
+    expect(environment.accessories).toMatchObject({
+      analytics: {
+        memory: 1.5 * 1024 ** 3,
+        pgbouncer: { name: 'analytics-pgbouncer' },
+        storage: '/srv/shop/analytics',
+      },
+      ledger: { pgbouncer: undefined, storage: '/data/ledger' },
+      search: { type: 'container', compose: { deploy: { resources: { limits: { memory: '1g' } } } } },
+    });
   });
 
   it('of the sandbox lacks nothing but a sandbox', async () => {

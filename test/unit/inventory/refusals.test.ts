@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { KEY, MINIMAL, refusal } from './project.ts';
+import { loadEnvironment } from '#inventory/load';
+import { KEY, MINIMAL, refusal, withProject } from './project.ts';
 
 const said = (inventory: string, env?: string): Promise<string> =>
   refusal({ 'inventory/prod.yaml': inventory, ...(env === undefined ? {} : { '.env.prod': env }) });
@@ -250,10 +251,10 @@ accessories:
   it('refuses two things of one name', async () => {
     const inventory = `${MINIMAL}accessories:
   web: { image: "acme/other:1" }
-  postgres: { image: "postgres:17", password: abcdefgh }
+  postgres: { image: "postgres:17" }
   pgbouncer: { image: "acme/pool:1" }
 `;
-    expect(await said(inventory)).toMatchInlineSnapshot(`
+    expect(await said(inventory, 'POSTGRES_PASSWORD=abcdefgh\n')).toMatchInlineSnapshot(`
       "inventory/prod.yaml has 2 problems:
 
         inventory/prod.yaml:11:3  accessories.web  has the name of a service; both would answer to it on the network of the app
@@ -332,6 +333,34 @@ UNCLOSED="abc
     `);
   });
 
+  it('refuses a password that is no secret', async () => {
+    const inventory = `${MINIMAL}accessories:
+  postgres: { image: "postgres:17", password: hunter22 }
+  redis: { image: "redis:8", password: "${'$'}{NONE:-hunter23}" }
+`;
+    const message = await said(inventory);
+    expect(message).not.toMatch(/hunter2/);
+    expect(message).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 2 problems:
+
+        inventory/prod.yaml:11:47  accessories.postgres.password  is written into the inventory, where everyone sees it; put it into .env.prod and write \${NAME}
+        inventory/prod.yaml:12:40  accessories.redis.password  is written into the inventory, where everyone sees it; put it into .env.prod and write \${NAME}"
+    `);
+  });
+
+  it('refuses a secret that would break the URL around it', async () => {
+    const message = await said(
+      secretive.replace('x${OTHER:?ask ana}', 'redis://:${OTHER}@redis'),
+      'TOKEN=abcdef\nOTHER=p@ss/word\n',
+    );
+    expect(message).not.toContain('p@ss');
+    expect(message).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:7:65  services.web.environment.B  puts \${OTHER} into a URL, where one of the characters @ / ? # % [ ] or a blank in it means something else; choose another value"
+    `);
+  });
+
   it('refuses a single dollar sign', async () => {
     const inventory = MINIMAL.replace('acme/shop:1" }', () => 'acme/shop:1", command: "echo $HOME $$HOME $(date)" }');
     expect(await said(inventory)).toMatchInlineSnapshot(`
@@ -382,6 +411,13 @@ describe('files', () => {
 
         inventory/prod.yaml:3:47  hosts.vps.identityFile  has no public key beside it, to let you in later; run: ssh-keygen -y -f keys/id > keys/id.pub"
     `);
+  });
+
+  it('sees a file of another ending', async () => {
+    const error = await withProject({ 'inventory/prod.yml': MINIMAL }, (directory) =>
+      loadEnvironment(directory, 'prod').catch((reason) => reason),
+    );
+    expect(error.hint).toBe('Rename inventory/prod.yml to prod.yaml.');
   });
 
   it('lists the environments there are', async () => {
