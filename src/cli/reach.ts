@@ -16,7 +16,7 @@ export interface ReachOptions {
 
 /** Where a host's pinned keys are looked for: the project's own file first, so that a team shares it. */
 export function knownHostsFiles(environment: Environment): readonly [string, ...string[]] {
-  return [join(environment.directory, 'inventory', 'known_hosts'), join(homedir(), '.ssh', 'known_hosts')];
+  return [join(environment.directory, 'inventory', 'known_hosts'), join(homedir(), '.ssh', 'known_hosts'), KNOWN_HOSTS];
 }
 
 /** A host of the inventory as the SSH side knows it. */

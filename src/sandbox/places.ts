@@ -21,3 +21,9 @@ export const KEY_FILE = `${STATE}/id_ed25519`;
 export function packageFolder(suite: string): string {
   return `${CACHE}/packages/${suite}`;
 }
+
+/** The host keys of every sandbox host, which this machine knows by having made them: a known_hosts file. */
+export const KNOWN_HOSTS = `${STATE}/known_hosts`;
+
+/** The authorities that stand for the world's: the sandbox's own and the one its certificates chain to. */
+export const AUTHORITIES = `${STATE}/authorities.pem`;

@@ -41,6 +41,7 @@ async function up(names: readonly string[], options: UpOptions): Promise<void> {
     if (options.json === true) process.stdout.write(`${JSON.stringify(host)}\n`);
     else print(host);
   }
+  await sandbox.publishHostKeys();
 }
 
 export const verb: Verb = {
@@ -62,6 +63,7 @@ export const verb: Verb = {
       .option('--cache', 'remove the downloaded base as well')
       .action(async (names: readonly string[], options: { cache?: boolean }) => {
         await sandbox.down(names.length === 0 ? undefined : names, { cache: options.cache === true });
+        if (names.length > 0) await sandbox.publishHostKeys();
       });
     command
       .command('stop')
@@ -96,12 +98,27 @@ export const verb: Verb = {
         process.exitCode = await sandbox.shell(name, words);
       });
     command
+      .command('name')
+      .description('let a name below sandbox.test lead to a host')
+      .argument('<name>', 'such as shop.sandbox.test')
+      .argument('<host>', 'a sandbox host')
+      .action(async (name: string, host: string) => {
+        const found = (await sandbox.list()).find((candidate) => candidate.name === host);
+        if (found === undefined) {
+          throw new DeployError('sandbox-host-unknown', `No host named ${host} is in the sandbox.`, {
+            hint: 'See what stands with `deploy sandbox list`.',
+          });
+        }
+        await sandbox.setRecord(name, { a: [found.address], aaaa: [found.address6] });
+      });
+    command
       .command('internet')
       .description('start what stands for the internet: names, a certificate authority, a container registry')
       .option('--images', 'put the images of the demo app and its databases into the registry')
       .action(async (options: { images?: boolean }) => {
         const internet = await sandbox.internet({ report });
-        process.stdout.write(`${JSON.stringify(internet, undefined, 2)}\n`);
+        const authorities = await sandbox.publishAuthorities();
+        process.stdout.write(`${JSON.stringify({ ...internet, authorities }, undefined, 2)}\n`);
         if (options.images === true) {
           const { ensureImages } = await import('#sandbox/images/images');
           await ensureImages({ registry: internet.registry, onProgress: report });
