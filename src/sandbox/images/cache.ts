@@ -41,7 +41,8 @@ function cached(layer: Layer): CachedLayer | undefined {
 
 async function make(layer: Layer, onProgress: (text: string) => void): Promise<void> {
   const started = performance.now();
-  const folder = `${folderOf(layer)}.unfinished`;
+  // A name of this process's own: programs of a killed one may still be writing to theirs.
+  const folder = `${folderOf(layer)}.unfinished-${process.pid}`;
   mkdirSync(folder, { recursive: true });
   const contents = await layer.make({ folder, treeOf: (below) => join(folderOf(below), 'tree') });
   const packed = await pack(contents, join(folder, 'layer.tar.gz'));
@@ -75,7 +76,8 @@ function abandoned(wanted: readonly Layer[]): string[] {
 }
 
 async function makeMissing(layers: readonly Layer[], onProgress: (text: string) => void): Promise<void> {
-  for (const folder of abandoned(layers)) await removeTree(folder);
+  // What cannot be removed yet is removed next time.
+  for (const folder of abandoned(layers)) await removeTree(folder).catch(() => undefined);
   const missing = layers.filter((layer) => cached(layer) === undefined);
   const below = new Set(missing.flatMap(({ needs }) => needs).filter((layer) => cached(layer) === undefined));
   for (const layer of below) {
