@@ -32,7 +32,8 @@ async function setPassword(tree: string, user: string, password: string): Promis
 const HOLD_APT = `use Fcntl;
 for my $path (qw(/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock)) {
   open(my $file, '>>', $path) or die "$path: $!";
-  fcntl($file, F_SETLKW, pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0)) or die "$path: $!";
+  my $lock = pack('s s x4 q q l x4', F_WRLCK, 0, 0, 0, 0);
+  fcntl($file, F_SETLKW, $lock) or die "$path: $!";
   push @held, $file;
 }
 system('systemd-notify', '--ready');
@@ -109,7 +110,8 @@ export const VARIETIES = {
   'no-sudo': {
     means: 'sudo is not installed',
     prepare: async ({ tree }) => {
-      await within(tree, ['dpkg', '--purge', 'sudo']);
+      // Its package refuses to go while root has no password.
+      await within(tree, ['env', 'SUDO_FORCE_REMOVE=yes', 'dpkg', '--purge', 'sudo']);
     },
   },
 } as const satisfies Record<string, VarietyEntry>;
