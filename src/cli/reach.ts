@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { askSecret, isInteractive } from '#cli/prompter';
 import { DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
+import { KNOWN_HOSTS } from '#sandbox/places';
 import { type Connection, type ConnectOptions, connect, type Target } from '#ssh/connection';
 import { startCommand } from '#ssh/operation';
 import type { Bundle } from '#ssh/runner';
