@@ -29,6 +29,8 @@ export interface ConnectOptions {
   /** The agent's socket; `IdentityAgent` or SSH_AUTH_SOCK by default. */
   readonly agent?: string | false | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Seconds of silence after which the host is asked for a sign of life, 15 by default; after three it counts as lost. */
+  readonly keepAlive?: number | undefined;
   /** The first command that will be run: it is asked for together with the login, which saves two round trips. */
   readonly ahead?: string | undefined;
 }

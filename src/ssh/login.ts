@@ -8,7 +8,7 @@ import { type Identity, identities } from '#ssh/identity';
 import { type HostKey, hostKey, hostKeyOffer, knownKeys } from '#ssh/known-hosts';
 import { type Pipeline, pipeline } from '#ssh/pipelining';
 import type { Route } from '#ssh/route';
-import { type Carrier, killChannel } from '#ssh/session';
+import { type Carrier, killChannel, watch } from '#ssh/session';
 import { refusal } from '#ssh/trust';
 
 /** How far a login has come. */
@@ -25,6 +25,7 @@ export interface LoginOptions {
   readonly deadline: Deadline;
   readonly progress: Progress;
   readonly password?: ((question: string) => Promise<string>) | undefined;
+  readonly keepAlive?: number | undefined;
   readonly ahead?: string | undefined;
   /** Whether what SSH allows to be sent at once is. */
   readonly pipelined: boolean;
@@ -49,7 +50,8 @@ const CIPHERS = [
   'aes256-ctr',
 ] as const;
 const MACS = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'] as const;
-const BASICS = { readyTimeout: 0, keepaliveInterval: 15_000, keepaliveCountMax: 3 };
+const KEEPALIVE = 15;
+const BASICS = { readyTimeout: 0, keepaliveCountMax: 3 };
 // How long the other end may take to read the last bytes when we leave.
 const FAREWELL = 500;
 
@@ -159,6 +161,7 @@ export async function logIn(route: Route, socket: Duplex, options: LoginOptions)
     sock: socket as never,
     username: route.user,
     ...BASICS,
+    keepaliveInterval: (options.keepAlive ?? KEEPALIVE) * 1000,
     algorithms: algorithms(hostKeyOffer(known)),
     hostVerifier: (blob: Buffer) => {
       refused = refusal(route, hostKey(blob), known);
@@ -254,6 +257,7 @@ function ask(
     try {
       client.exec(command, (error, channel) => {
         if (error !== undefined) return refuse(error);
+        watch(channel);
         if (signal.aborted) killChannel(channel);
         resolve(channel);
       });

@@ -51,29 +51,31 @@ const AHEAD = 1024 * 1024;
 // A message of ours is one line; one this long is none of ours.
 const LONGEST_LINE = 64 * 1024 * 1024;
 
+const exits = new WeakMap<ClientChannel, Exit>();
+
+/** Listens to a channel from its first moment: it may have told its exit before anybody asks, or break while idle. */
+export function watch(channel: ClientChannel): void {
+  channel.on('exit', (code: number | null, signal?: string) => {
+    exits.set(channel, { code, ...(signal === undefined ? {} : { signal }) });
+  });
+  // An event nobody listens to would end the process.
+  channel.on('error', () => undefined);
+  channel.stderr.on('error', () => undefined);
+}
+
 /** The end of a channel: its exit, once all it printed has been read. */
 function ended(channel: ClientChannel, carrier: Carrier): Promise<Exit> {
   const exit = new Promise<Exit>((resolve, reject) => {
-    let result: Exit = { code: null };
-    channel.on('exit', (code: number | null, signal?: string) => {
-      result = { code, ...(signal === undefined ? {} : { signal }) };
-    });
     const errors = new Promise<void>((done) => channel.stderr.once('end', done).once('close', done));
     channel.once('close', () => {
       const lost = carrier.lost();
-      if (lost === undefined) void errors.then(() => resolve(result));
+      if (lost === undefined) void errors.then(() => resolve(exits.get(channel) ?? { code: null }));
       else reject(lost);
     });
     carrier.loss.catch(reject);
   });
   exit.catch(() => undefined);
   return exit;
-}
-
-// An event nobody listens to would end the process.
-function withoutCrash(channel: ClientChannel): void {
-  channel.on('error', () => undefined);
-  channel.stderr.on('error', () => undefined);
 }
 
 /** Kills what runs in a channel, as far as the host allows (OpenSSH 7.9 and newer), and closes it. */
@@ -88,7 +90,6 @@ export function killChannel(channel: ClientChannel): void {
 
 /** Feeds a command, collects what it prints, and waits for its end. */
 export async function collect(channel: ClientChannel, carrier: Carrier, options: CollectOptions): Promise<Output> {
-  withoutCrash(channel);
   const exit = ended(channel, carrier);
   const stdout = gather(channel, options.maxOutput);
   const stderr = gather(channel.stderr as Readable, options.maxOutput);
@@ -146,7 +147,6 @@ function killed(host: string, signal: string | undefined, said: string): DeployE
 
 /** A session over a channel whose command is running. */
 export function sessionOver(channel: ClientChannel, carrier: Carrier): Session {
-  withoutCrash(channel);
   const closed = ended(channel, carrier);
   const pending = new Set<(error: Error) => void>();
   const settle = (error: Error) => {
