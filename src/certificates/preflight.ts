@@ -3,6 +3,7 @@ import { Resolver } from 'node:dns/promises';
 import { request } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { isIPv6 } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
 import type { Solver } from './webroot.ts';
 
@@ -89,6 +90,8 @@ export function judge(domain: string, findings: readonly Finding[], hostAddresse
 }
 
 const DEADLINE = 5_000;
+// nginx answers with its old workers for a moment after a reload.
+const SETTLING = { attempts: 4, pause: 500 };
 const REDIRECTS = 5;
 const LARGEST = 4096;
 
@@ -144,7 +147,23 @@ function whySilent(error: unknown): string {
   return `failed (${code ?? message})`;
 }
 
-async function probe(domain: string, address: string, own: boolean, path: string, token: string): Promise<Finding> {
+interface Probe {
+  readonly domain: string;
+  readonly address: string;
+  readonly own: boolean;
+  readonly path: string;
+  readonly token: string;
+}
+
+async function probe(asked: Probe): Promise<Finding> {
+  for (let attempt = 1; ; attempt += 1) {
+    const finding = await probeOnce(asked);
+    if (finding.outcome === 'token' || !asked.own || attempt === SETTLING.attempts) return finding;
+    await sleep(SETTLING.pause);
+  }
+}
+
+async function probeOnce({ domain, address, own, path, token }: Probe): Promise<Finding> {
   const signal = AbortSignal.timeout(DEADLINE);
   let url = new URL(`http://${domain}${path}`);
   try {
@@ -203,7 +222,7 @@ export async function preflight(
     const verdicts = await Promise.all(
       domains.map(async (domain) => {
         const addresses = await resolve(domain);
-        const findings = addresses.map((address) => probe(domain, address, own.has(address), path, token));
+        const findings = addresses.map((address) => probe({ domain, address, own: own.has(address), path, token }));
         return judge(domain, await Promise.all(findings), hostAddresses);
       }),
     );

@@ -458,6 +458,16 @@ export const ERROR_CODES = {
     means: 'The operation that was looked at had failed.',
     fix: 'The message is the one it ended with; mend what it says and run `deploy up <environment>` again.',
   },
+  'address-pools-taken': {
+    exit: EXIT.usage,
+    means: "Every network that Docker may use overlaps with one the host is on, or has no room for the app's network.",
+    fix: 'Name a private network that is free in `docker.addressPools` of the inventory.',
+  },
+  'too-many-replicas': {
+    exit: EXIT.usage,
+    means: "The app's network has too few addresses for all replicas of its services in two slots.",
+    fix: 'Lower `deploy.replicas`, or name a larger network in `docker.addressPools` of the inventory.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -40,6 +40,8 @@ export async function stateOf(path: string, accounts: Accounts): Promise<FileSta
       mode: `0${(stat.mode & 0o7777).toString(8).padStart(3, '0')}`,
       owner: await accounts.userName(stat.uid),
       group: await accounts.groupName(stat.gid),
+      uid: stat.uid,
+      gid: stat.gid,
       size: stat.size,
       ...(type === 'link' ? { target: await readlink(path) } : {}),
     };

@@ -9,6 +9,7 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number
     await (await import('#host/guard')).markProven(guard);
     return 0;
   },
+  renew: async (args) => (await import('#host/renew')).renew(args),
   version: async () => {
     console.log(SLIPWAY_VERSION);
     return 0;

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { factsSchema } from '#protocol/facts';
 import { changeSchema, stepSchema, triggerSchema } from '#protocol/plan';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a host says about itself before anything is planned; read without starting a single program. */
 export const factsSchema = z.strictObject({

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What happens to a systemd unit once everything it depends on has changed. */
 export const triggerSchema = z.strictObject({

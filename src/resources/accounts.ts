@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Host } from '#resources/resource';
 
 /** A name that useradd(8) and groupadd(8) of Debian take without being forced. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { APT_PATIENCE, installPackages, patienceOf, removalSet, removePackage, repairPackages } from '#resources/apt';
 import { type InstalledPackage, isInstalled, isInterrupted, readPackages } from '#resources/dpkg';
 import { defineKind, type Host } from '#resources/resource';

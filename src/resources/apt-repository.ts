@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { APT_PATIENCE, patienceOf, readSource } from '#resources/apt';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
 import { type Change, defineKind, type Host } from '#resources/resource';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { accountName, readGroups, readUsers } from '#resources/accounts';
 import { refuseOtherType } from '#resources/directory';

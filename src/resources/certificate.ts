@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { reasons } from '#resources/certificate-terms';
 import { defineKind } from '#resources/resource';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineKind } from '#resources/resource';
 
 const argv = z.array(z.string()).min(1);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { asDeployError, DeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';

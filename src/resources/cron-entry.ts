@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { quote } from '#core/quote';
 import { accountName } from '#resources/accounts';
 import { isSchedule } from '#resources/cron-schedule';

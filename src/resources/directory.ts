@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { attributeChanges, attributesSchema } from '#resources/file';
 import { defineKind, type FileState, type Host } from '#resources/resource';

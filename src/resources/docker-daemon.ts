@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
 import { textChange } from '#resources/text-diff';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { asDeployError, DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
 

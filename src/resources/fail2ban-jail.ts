@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
@@ -16,7 +16,7 @@ const props = z.strictObject({
 type Props = z.output<typeof props>;
 
 interface State {
-  readonly file: TextFile | undefined;
+  readonly file: TextFile;
   readonly active: boolean;
 }
 
@@ -80,7 +80,7 @@ export const fail2banJailKind = defineKind({
   id: ({ name }) => name,
   async read(host, { name }): Promise<State | undefined> {
     const [file, active] = await Promise.all([readTextFile(host, `${CONFIG}/${pathOf(name)}`), isActive(host)]);
-    return file === undefined && !active ? undefined : { file, active };
+    return file === undefined ? undefined : { file, active };
   },
   diff(state, wanted) {
     const changes = textFileChanges(state?.file, { content: renderJail(wanted), ...ATTRIBUTES });

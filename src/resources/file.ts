@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Change, defineKind, type FileAttributes, type FileState, type Host } from '#resources/resource';
 import { textChange } from '#resources/text-diff';
 
@@ -39,7 +39,9 @@ export function attributeChanges(state: FileState, wanted: FileAttributes, type:
   if (state.mode !== wanted.mode && type !== 'link') changes.push({ summary: `mode ${state.mode} -> ${wanted.mode}` });
   const owner = `${state.owner}:${state.group}`;
   const wantedOwner = `${wanted.owner}:${wanted.group}`;
-  if (owner !== wantedOwner) changes.push({ summary: `owner ${owner} -> ${wantedOwner}` });
+  const sameOwner = [state.owner, String(state.uid)].includes(wanted.owner);
+  const sameGroup = [state.group, String(state.gid)].includes(wanted.group);
+  if (!sameOwner || !sameGroup) changes.push({ summary: `owner ${owner} -> ${wantedOwner}` });
   return changes;
 }
 

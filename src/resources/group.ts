@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { accountName, readGroups } from '#resources/accounts';
 import { defineKind } from '#resources/resource';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { readTextFile, textFileChanges } from '#resources/file';
 import { defineKind } from '#resources/resource';

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
 import { NGINX, tryNginx } from '#resources/nginx-trial';
 import { type Change, defineKind, type Host } from '#resources/resource';

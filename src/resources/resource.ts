@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Output, RunOptions } from '#core/run';
 import type { Facts } from '#protocol/facts';
 import type { Change, Declaration, Trigger } from '#protocol/plan';
@@ -11,6 +11,9 @@ export interface FileState {
   readonly mode: string;
   readonly owner: string;
   readonly group: string;
+  /** Numbers of owner and group; images number users otherwise than the host names them. */
+  readonly uid?: number;
+  readonly gid?: number;
   /** Bytes. */
   readonly size: number;
   /** Where a link points. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines, type Output } from '#core/run';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
@@ -48,12 +48,18 @@ interface Wanted {
   readonly effective: ReadonlyMap<string, string>;
 }
 
-async function sshd(host: Host, argv: readonly string[], input?: string): Promise<Output> {
+async function sshd(host: Host, argv: readonly string[]): Promise<Output> {
   // Where ssh.socket waits and nobody has logged in yet, the directory is missing and sshd refuses to check anything.
   await host.once('/run/sshd', async () => {
     if ((await host.stat('/run/sshd')) === undefined) await host.run(['install', '-d', '-m', '0755', '/run/sshd']);
   });
-  return host.run(['/usr/sbin/sshd', ...argv], input === undefined ? {} : { input });
+  return host.run(['/usr/sbin/sshd', ...argv]);
+}
+
+/** What sshd makes of these lines alone; given as options, since it reads no configuration from a pipe. */
+function alone(host: Host, content: string): Promise<Output> {
+  const options = content.split('\n').filter((line) => line !== '');
+  return sshd(host, ['-T', '-f', '/dev/null', ...options.flatMap((line) => ['-o', line])]);
 }
 
 function invalid(name: string, output: Output): DeployError {
@@ -66,13 +72,13 @@ function invalid(name: string, output: Output): DeployError {
 async function wantedOn(host: Host, { name, settings, ifKnown }: Props): Promise<Wanted> {
   let options: Readonly<Record<string, SshdValue>> = { ...settings, ...ifKnown };
   let content = await renderOptions(host, options);
-  let output = await sshd(host, ['-T', '-f', '/dev/stdin'], content);
+  let output = await alone(host, content);
   const unknown = unknownOptions(`${output.stdout}\n${output.stderr}`);
   if (output.exitCode !== 0 && Object.keys(ifKnown).some((option) => unknown.has(option.toLowerCase()))) {
     const drop = (option: string) => option in ifKnown && unknown.has(option.toLowerCase());
     options = Object.fromEntries(Object.entries(options).filter(([option]) => !drop(option)));
     content = await renderOptions(host, options);
-    output = await sshd(host, ['-T', '-f', '/dev/stdin'], content);
+    output = await alone(host, content);
   }
   if (output.exitCode !== 0) throw invalid(name, output);
   const all = parseEffective(output.stdout);
@@ -131,7 +137,9 @@ function oneLine(text: string): string {
 function diff(state: SshdState | undefined): readonly Change[] {
   if (state === undefined) return [{ summary: 'create' }];
   const file = textFileChanges(state.file, { content: state.content, ...ATTRIBUTES });
-  const effective = state.differences.map(({ option, effective, wanted, from }) => {
+  // Where the file is about to change, only what other files say needs saying besides.
+  const unexplained = state.differences.filter(({ from }) => file.length === 0 || from !== undefined);
+  const effective = unexplained.map(({ option, effective, wanted, from }) => {
     const where = from === undefined ? '' : ` (set by ${from})`;
     return { summary: `${option}: ${oneLine(effective)}${where} -> ${oneLine(wanted)}` };
   });

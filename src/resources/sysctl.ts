@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
 import { type Change, defineKind, type Host } from '#resources/resource';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
 import { parseRange, type Rule, readUfw, sameSource, TAG } from '#resources/ufw-rules';
@@ -24,7 +24,7 @@ const props = z.strictObject({
 type Props = z.output<typeof props>;
 
 interface State {
-  /** Rules about the very same packets, ours and others'. */
+  /** Rules about the very same packets, ours and others'; at least one. */
   readonly same: readonly Rule[];
   /** Families that a rule is needed for. */
   readonly families: readonly boolean[];
@@ -52,7 +52,7 @@ const ours = (rule: Rule): boolean => rule.comment.startsWith(TAG);
 const serves = (rule: Rule, { action }: Props): boolean =>
   rule.action === action || (action === 'allow' && rule.action === 'limit');
 
-async function read(host: Host, wanted: Props): Promise<State | undefined> {
+async function look(host: Host, wanted: Props): Promise<State | undefined> {
   const ufw = await readUfw(host);
   if (ufw === undefined) return undefined;
   const v6 = wanted.from === 'any' ? undefined : (parseRange(wanted.from)?.v6 ?? false);
@@ -91,9 +91,13 @@ export const ufwRuleKind = defineKind({
   summary: 'One ufw rule for incoming packets over IPv4 and IPv6, tagged as ours; rules of others are never touched.',
   props,
   id: ({ action, port, protocol, from }) => `${action} ${port}/${protocol} from ${from}`,
-  read,
+  async read(host, wanted) {
+    const state = await look(host, wanted);
+    return state === undefined || state.same.length === 0 ? undefined : state;
+  },
   diff,
-  async apply(host, wanted, state) {
+  async apply(host, wanted) {
+    const state = await look(host, wanted);
     if (state === undefined) {
       throw new DeployError('firewall-failed', 'ufw is not installed, so no firewall rule can be added.', {
         hint: 'Declare the package ufw before its rules.',
@@ -124,5 +128,6 @@ export const ufwRuleKind = defineKind({
       await host.must(['ufw', '--force', 'delete', ...ufwArguments(rule, there.v6)]);
     }
   },
+  preexisting: 'remove',
   guarded: true,
 });

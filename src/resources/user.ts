@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import { accountName, type Passwd, readGroups, readLockedUsers, readUsers } from '#resources/accounts';

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, statfs, truncate } from 'node:fs/promises';
 import { must } from './must.ts';
 import { hostFolder, hostTree } from './places.ts';
@@ -29,7 +30,7 @@ export async function makeDisk(name: string): Promise<void> {
 /** Mounts the disk of a host that has one of its own and is not mounted, as after a reboot of this machine. */
 export async function mountDisk(name: string): Promise<void> {
   const [image, tree] = [imageOf(name), hostTree(name)];
-  if (!(await isMounted(tree))) await must(['mount', '-o', 'loop', image, tree], 'mount a disk');
+  if (existsSync(image) && !(await isMounted(tree))) await must(['mount', '-o', 'loop', image, tree], 'mount a disk');
 }
 
 /** Fills a host's disk until only so many bytes are left. */

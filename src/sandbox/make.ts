@@ -86,7 +86,7 @@ async function furnish(record: HostRecord, origin: Origin, wish: Wish): Promise<
 /** Boots a host that does not run, and waits for its sshd; call it under the host's lock. */
 export async function bootHost(record: HostRecord): Promise<void> {
   await locked('state', ensureNetwork);
-  if (bytesLeftOf(record.varieties) !== undefined) await mountDisk(record.name);
+  await mountDisk(record.name);
   const keeper = await boot(record.name, record.binds);
   await awaitSsh(record.name, keeper, addressesOf(record.number).address);
 }
