@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import { APT_PATIENCE, installPackages, patienceOf, removalSet, removePackage, repairPackages } from '#resources/apt';
-import { type InstalledPackage, isInstalled, isInterrupted, readPackages } from '#resources/dpkg';
+import { APT_PATIENCE, installPackages, patienceOf, removalSet, removePackages, repairPackages } from '#resources/apt';
+import { broughtAlong } from '#resources/apt-brought';
+import { type InstalledPackage, isInstalled, isInterrupted, packagesNow, readPackages } from '#resources/dpkg';
 import { defineKind, type Host } from '#resources/resource';
 
 const props = z.strictObject({
@@ -10,31 +11,24 @@ const props = z.strictObject({
   patience: z.number().positive().default(APT_PATIENCE),
 });
 
-/** Packages that had to stay because others still needed them when their turn came, by host. */
-const postponed = new WeakMap<Host, Set<string>>();
-
-async function removeIfUnneeded(host: Host, name: string): Promise<readonly string[]> {
-  const others = (await removalSet(host, name)).filter((other) => other !== name);
-  if (others.length === 0) await removePackage(host, name, patienceOf(APT_PATIENCE));
-  return others;
-}
-
 async function remove(host: Host, footprint: Record<string, unknown>): Promise<void> {
   const name = footprint['name'] as string;
-  const waiting = postponed.get(host) ?? new Set<string>();
-  postponed.set(host, waiting);
-  await repairPackages(host, patienceOf(APT_PATIENCE));
-  if (!isInstalled((await readPackages(host)).get(name))) return;
-  const others = await removeIfUnneeded(host, name);
+  const patience = patienceOf(APT_PATIENCE);
+  await repairPackages(host, patience);
+  if (!isInstalled((await packagesNow(host)).get(name))) return;
+  const others = (await removalSet(host, ['remove', name])).filter((other) => other !== name);
   if (others.length > 0) {
-    waiting.add(name);
+    // It goes with the last that needs it, as whatever came along does.
     await host.must(['apt-mark', 'auto', name]);
-    host.warn(`${name} stays on the host as long as it needs ${others.join(', ')}.`);
+    host.say(`${name} stays as long as ${others.join(', ')} needs it`);
     return;
   }
-  for (const earlier of waiting) {
-    if ((await removeIfUnneeded(host, earlier)).length === 0) waiting.delete(earlier);
-  }
+  await removePackages(host, [name], patience);
+  const brought = await broughtAlong(host);
+  const unneeded = (await removalSet(host, ['autoremove'])).filter((other) => brought.has(other));
+  if (unneeded.length === 0) return;
+  const along = await removalSet(host, ['remove', ...unneeded]);
+  if (along.every((other) => brought.has(other))) await removePackages(host, unneeded, patience);
 }
 
 /** A package of the distribution, without what it only recommends. */

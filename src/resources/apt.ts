@@ -2,6 +2,7 @@ import type { ErrorCode } from '#core/error-codes';
 import { ERROR_CODES } from '#core/error-codes';
 import { DeployError } from '#core/errors';
 import type { Output } from '#core/run';
+import { noteBefore, noteBrought } from '#resources/apt-brought';
 import { type Patience, waitForApt } from '#resources/apt-lock';
 import { wasInterrupted } from '#resources/dpkg';
 import type { Host } from '#resources/resource';
@@ -131,6 +132,8 @@ async function haveLists(host: Host): Promise<boolean> {
 /** Installs packages as one transaction. The lists are read first only where they are old, or lack what is asked for. */
 export async function installPackages(host: Host, names: readonly string[], patience: Patience): Promise<void> {
   await repairPackages(host, patience);
+  await noteBrought(host);
+  await noteBefore(host);
   let updated = false;
   if (!(await listsAreFresh(host))) {
     await updateLists(host, patience);
@@ -144,17 +147,18 @@ export async function installPackages(host: Host, names: readonly string[], pati
     await updateLists(host, patience);
     output = await aptGet(host, argv, patience);
   }
+  await noteBrought(host);
   if (output.exitCode !== 0) throw failure(`Installing ${names.join(', ')}`, output);
 }
 
-/** The packages that removing one would take along, itself among them. */
-export async function removalSet(host: Host, name: string): Promise<readonly string[]> {
-  const output = await host.must(['apt-get', '-s', '-q', 'remove', name], { env: ENVIRONMENT });
+/** The packages that a removal would take along. */
+export async function removalSet(host: Host, argv: readonly string[]): Promise<readonly string[]> {
+  const output = await host.must(['apt-get', '-s', '-q', ...argv], { env: ENVIRONMENT });
   return output.stdout.split('\n').flatMap((line) => /^Remv (\S+)/.exec(line)?.[1] ?? []);
 }
 
-/** Removes one package and nothing else; its configuration files stay, as apt leaves them. */
-export async function removePackage(host: Host, name: string, patience: Patience): Promise<void> {
-  const output = await aptGet(host, ['remove', '-y', ...CONFFILES, name], patience);
-  if (output.exitCode !== 0) throw failure(`Removing ${name}`, output);
+/** Removes these packages; their configuration files stay, as apt leaves them. */
+export async function removePackages(host: Host, names: readonly string[], patience: Patience): Promise<void> {
+  const output = await aptGet(host, ['remove', '-y', ...CONFFILES, ...names], patience);
+  if (output.exitCode !== 0) throw failure(`Removing ${names.join(', ')}`, output);
 }

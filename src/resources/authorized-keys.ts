@@ -136,11 +136,12 @@ async function remove(host: Host, footprint: Record<string, unknown>): Promise<v
   const state = await read(host, { user, keys: [], exclusive: false });
   if (state?.file === undefined) return;
   const path = `${state.home}/.ssh/authorized_keys`;
-  if (footprint['exclusive'] === true) await host.removeFile(path);
-  const left = await host.readFile(path);
-  if (left === undefined) return;
-  const text = join([], splitKeys(left).foreign);
-  if (text !== left) await host.writeFile(path, text, { owner: user, group: state.group, mode: '0600' });
+  const left = join([], splitKeys(state.file.content).foreign);
+  await host.removeFile(path);
+  if (footprint['exclusive'] === true) return;
+  // What was there before Slipway may have been taken away since: only what still was there stays.
+  if (((await host.readFile(path)) ?? '') === left) return;
+  await host.writeFile(path, left, { owner: user, group: state.group, mode: '0600' });
 }
 
 /** The SSH keys a user may log in with. */

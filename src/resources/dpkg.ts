@@ -32,14 +32,19 @@ export function parseStatus(text: string): ReadonlyMap<string, InstalledPackage>
   return packages;
 }
 
-/** Every package of the host, from dpkg's own file: one read for all packages, and no program started. */
+/** Every package of the host as it is now, from dpkg's own file: no program is started. */
+export async function packagesNow(host: Host): Promise<ReadonlyMap<string, InstalledPackage>> {
+  return parseStatus((await host.readFile('/var/lib/dpkg/status')) ?? '');
+}
+
+/** Every package of the host, read once for all that ask in one pass. */
 export function readPackages(host: Host): Promise<ReadonlyMap<string, InstalledPackage>> {
-  return host.once('dpkg status', async () => parseStatus((await host.readFile('/var/lib/dpkg/status')) ?? ''));
+  return host.once('dpkg status', () => packagesNow(host));
 }
 
 /** Whether dpkg was interrupted: a journal that was not merged, or packages half-way. */
 export async function wasInterrupted(host: Host): Promise<boolean> {
   // dpkg names the parts of its journal with digits only, and reads no others.
   const journal = (await host.list('/var/lib/dpkg/updates')).filter((name) => /^\d+$/.test(name));
-  return journal.length > 0 || [...(await readPackages(host)).values()].some(isInterrupted);
+  return journal.length > 0 || [...(await packagesNow(host)).values()].some(isInterrupted);
 }
