@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 /** Ways in which a release can go wrong, for trying what happens then; `DEMO_MODE` chooses one. */
 const MODES = ['crash', 'unhealthy', 'redirect', 'hang', 'errors'] as const;
 
-export type Mode = (typeof MODES)[number];
+type Mode = (typeof MODES)[number];
 
 /** What the demo app takes from its environment. */
 export interface Settings {

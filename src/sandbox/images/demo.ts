@@ -6,7 +6,7 @@ import type { Layer } from './layer.ts';
 import { filesLayer, installed } from './layers.ts';
 
 /** How a release of the demo app misbehaves; see its `DEMO_MODE`. */
-export type DemoMode = 'crash' | 'unhealthy';
+type DemoMode = 'crash' | 'unhealthy';
 
 const node = installed('node', {
   accounts: `

@@ -3,7 +3,7 @@ import { IMAGE_TIME, type PackedLayer } from './archive.ts';
 import type { Layer } from './layer.ts';
 
 /** What the engine is told about a container of an image, in the words of the OCI image configuration. */
-export interface RunSettings {
+interface RunSettings {
   readonly User?: string;
   readonly Env?: readonly string[];
   readonly Entrypoint?: readonly string[];

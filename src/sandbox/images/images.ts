@@ -25,14 +25,14 @@ export type ImageName = keyof typeof IMAGES;
 export const IMAGE_NAMES = Object.keys(IMAGES) as ImageName[];
 
 /** An image as the registry serves it. */
-export interface PublishedImage {
+interface PublishedImage {
   /** `host/name:tag`. */
   readonly reference: string;
   /** `sha256:…` of the manifest. */
   readonly digest: string;
 }
 
-export interface EnsureImages extends RegistryAddress {
+interface EnsureImages extends RegistryAddress {
   /** All by default. */
   readonly names?: readonly ImageName[];
   /** Told in a few words what takes time; nothing is said where everything is there already. */
