@@ -1,0 +1,5 @@
+// Writes the pages of the documentation that are made from the program's own tables.
+import { writeFileSync } from 'node:fs';
+import { errorsPage } from '#cli/errors-page';
+
+writeFileSync('docs/errors.md', errorsPage());
