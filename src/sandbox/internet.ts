@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createConnection } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -14,7 +14,7 @@ import { locked } from './lock.ts';
 import { bootHost, dismissHost, makeHost } from './make.ts';
 import { addressesOf, INTERNET_NUMBER, machineNameservers } from './network.ts';
 import { keepPackages, lendPackages } from './packages.ts';
-import { CACHE } from './places.ts';
+import { AUTHORITIES, CACHE } from './places.ts';
 import { findRecord } from './record.ts';
 import { checkRequirements } from './requirements.ts';
 import { INTERNET, refreshResolvers } from './resolvers.ts';
@@ -195,6 +195,14 @@ function describe(): Internet {
   };
 }
 
+/** Writes down the authorities of the internet that runs, its CA's present root included; their file. */
+export async function publishAuthorities(): Promise<string> {
+  const own = await readFile(CA_FILE, 'utf8');
+  const roots = await describe().acmeRoots();
+  await writeFile(AUTHORITIES, `${own.trimEnd()}\n${roots.trimEnd()}\n`, { mode: 0o644 });
+  return AUTHORITIES;
+}
+
 /**
  * Starts what stands for the internet, or finds it running: DNS, an ACME CA and a container registry, which every
  * host of the sandbox then uses. Throws sandbox-unavailable, sandbox-failed.
@@ -217,8 +225,7 @@ export async function internet(options: { readonly report?: Report } = {}): Prom
       );
     }
     await awaitServices(addressesOf(INTERNET_NUMBER).address);
-    await publishRecords();
-    await refreshResolvers();
+    await Promise.all([publishRecords(), refreshResolvers(), publishAuthorities()]);
     return describe();
   });
 }

@@ -12,6 +12,7 @@ import { hostFolder, hostTree, STATE } from './places.ts';
 import { findRecord, freeNumber, type HostRecord, readRecords, removeRecord, writeRecord } from './record.ts';
 import { nameservers } from './resolvers.ts';
 import { copyTree } from './tree.ts';
+import { publishHostKeys } from './trust.ts';
 import { bytesLeftOf, VARIETIES, type Variety } from './varieties.ts';
 
 /** What a host is made from. */
@@ -96,7 +97,7 @@ export async function makeHost(origin: Origin, wish: Wish): Promise<HostRecord> 
   try {
     const record = await furnish(await admit(origin, wish), origin, wish);
     await bootHost(record);
-    await publishRecords();
+    await Promise.all([publishRecords(), publishHostKeys()]);
     return record;
   } catch (error) {
     await dismissHost(wish.name);
@@ -116,5 +117,5 @@ export async function dismissHost(name: string): Promise<void> {
     await removeNetwork();
     await rm(STATE, { recursive: true, force: true });
   });
-  await publishRecords();
+  await Promise.all([publishRecords(), publishHostKeys()]);
 }

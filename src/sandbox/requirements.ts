@@ -11,6 +11,7 @@ const PROGRAMS = {
   flock: 'util-linux',
   openssl: 'openssl',
   'ssh-keygen': 'openssh-client',
+  'mkfs.ext4': 'e2fsprogs',
 } as const;
 
 const KEYRING = { file: '/usr/share/keyrings/debian-archive-keyring.gpg', package: 'debian-archive-keyring' } as const;

@@ -3,6 +3,6 @@ export { type DnsRecord, DOMAIN, setRecord } from './dns.ts';
 export { run, shell } from './enter.ts';
 export type { SandboxHost } from './host.ts';
 export { down, list, start, stop, type UpOptions, up } from './hosts.ts';
-export { type Internet, internet } from './internet.ts';
-export { publishAuthorities, publishHostKeys } from './trust.ts';
+export { type Internet, internet, publishAuthorities } from './internet.ts';
+export { publishHostKeys } from './trust.ts';
 export { VARIETIES, type Variety } from './varieties.ts';

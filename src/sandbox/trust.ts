@@ -1,25 +1,15 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { list } from './hosts.ts';
-import { internet } from './internet.ts';
-import { AUTHORITIES, KNOWN_HOSTS } from './places.ts';
+import { rename, writeFile } from 'node:fs/promises';
+import { describeHost } from './host.ts';
+import { locked } from './lock.ts';
+import { KNOWN_HOSTS } from './places.ts';
+import { readRecords } from './record.ts';
 
-/** Writes down the keys of the hosts that stand now. */
+/** Writes down the keys of the hosts that stand now; nothing where none does. */
 export async function publishHostKeys(): Promise<void> {
-  const hosts = await list();
-  await writeFile(
-    KNOWN_HOSTS,
-    hosts
-      .map((host) => host.knownHosts.trimEnd())
-      .join('\n')
-      .concat('\n'),
-    { mode: 0o644 },
-  );
-}
-
-/** Writes down the authorities of what stands for the internet; it has to run. */
-export async function publishAuthorities(): Promise<string> {
-  const { caFile, acmeRoots } = await internet();
-  const own = await readFile(caFile, 'utf8');
-  await writeFile(AUTHORITIES, `${own.trimEnd()}\n${(await acmeRoots()).trimEnd()}\n`, { mode: 0o644 });
-  return AUTHORITIES;
+  await locked('known-hosts', async () => {
+    const hosts = await Promise.all((await readRecords()).map(describeHost));
+    if (hosts.length === 0) return;
+    await writeFile(`${KNOWN_HOSTS}.new`, hosts.map((host) => host.knownHosts).join(''), { mode: 0o644 });
+    await rename(`${KNOWN_HOSTS}.new`, KNOWN_HOSTS);
+  });
 }
