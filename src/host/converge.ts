@@ -2,7 +2,7 @@ import { asDeployError, DeployError } from '#core/errors';
 import type { Change, ConvergeRequest, Declaration, Step, Trigger } from '#protocol/plan';
 import { KINDS } from '#resources/index';
 import type { Host, Kind } from '#resources/resource';
-import { Guard, type ProofListener } from './guard.ts';
+import { Guard, type ProofListener, unprovenGuards } from './guard.ts';
 import type { Emit } from './journal.ts';
 import type { Machine } from './machine.ts';
 import { keyOf, type Owned, type Ownership, readOwnership, writeOwnership } from './ownership.ts';
@@ -108,6 +108,16 @@ function triggerStep(trigger: Trigger): Step {
   };
 }
 
+function guardStep(guard: string): Step {
+  return {
+    action: 'trigger',
+    resource: `guard ${guard}`,
+    playbook: 'interrupted run',
+    changes: [{ summary: 'prove access by a fresh login, or undo' }],
+    triggers: [],
+  };
+}
+
 /**
  * Makes a host what was declared: reads everything at once, tells the plan, and (unless only the plan was asked for)
  * applies what differs in order, each time reading again afterwards. Resolves with what was done.
@@ -120,14 +130,16 @@ export async function converge(
 ): Promise<Outcome> {
   const items = request.resources.map(itemOf);
   const declared = new Set(items.map(({ key }) => key));
-  const [ownership, readings, marks] = await Promise.all([
+  const [ownership, readings, marks, unproven] = await Promise.all([
     readOwnership(request.app),
     Promise.all(items.map((item) => readOne(machine, item))),
     pending(),
+    unprovenGuards(machine),
   ]);
   const surplus = leftovers(ownership, declared);
   const differing = items.filter((_, index) => (readings[index]?.changes.length ?? 0) > 0);
   const steps = [
+    ...unproven.map(guardStep),
     ...marks.map(triggerStep),
     ...items.flatMap((item, index) => {
       const reading = readings[index];
@@ -149,6 +161,7 @@ export async function converge(
 
   const run = new Run(machine, emit, book, new Guard(machine, emit, request.loginUser, listener));
   try {
+    await run.inheritGuard();
     for (const trigger of marks) await run.fire(trigger);
     await run.pass(items, readings);
     // Something applied late may have changed what was read early (a package brings its own configuration).
@@ -328,6 +341,11 @@ class Run {
   /** Reloads and restarts what is due. */
   async flush(): Promise<void> {
     for (const trigger of await pending()) await this.fire(trigger);
+  }
+
+  /** Takes over the guard of a run that was killed. */
+  async inheritGuard(): Promise<void> {
+    await this.#guard.inherit();
   }
 
   /** Has the guarded changes proven by a fresh login, and keeps them. */

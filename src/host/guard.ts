@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
@@ -43,7 +43,7 @@ if command -v ufw >/dev/null; then
   ${ufwWasActive ? 'ufw --force enable; ufw reload' : 'ufw --force disable'}
 fi
 systemctl try-reload-or-restart ssh.service
-echo "\${1:-no fresh login proved access in time}" > undone
+rm -rf ${folder}
 `;
 }
 
@@ -56,7 +56,7 @@ export class Guard {
   readonly #emit: Emit;
   readonly #user: string;
   readonly #listener: ProofListener;
-  readonly #id = `${Date.now().toString(36)}-${process.pid}`;
+  #id = `${Date.now().toString(36)}-${process.pid}`;
   #armed = false;
 
   constructor(host: Host, emit: Emit, user: string, listener: ProofListener) {
@@ -74,36 +74,56 @@ export class Guard {
     return guardFolder(this.#id);
   }
 
-  get #unit(): string {
-    return `slipway-guard-${this.#id}`;
+  #unit(id: string): string {
+    return `slipway-guard-${id}`;
   }
 
+  /**
+   * Takes over a guard whose run was killed: its snapshot is of the last state that was proven, so it is that which has to
+   * be proven or undone now. Resolves with whether there was one.
+   */
+  async inherit(): Promise<boolean> {
+    const [left] = await unprovenGuards(this.#host);
+    if (left === undefined) return false;
+    await this.#host.run(['systemctl', 'stop', `${this.#unit(left)}.timer`]);
+    this.#id = left;
+    await this.#light();
+    return true;
+  }
+
+  /** Snapshots and lights the fuse, before the first guarded change. */
   async arm(): Promise<void> {
     if (this.#armed) return;
     const homes = (await this.#host.list('/home')).map((name) => `/home/${name}/.ssh`);
     const paths = [...GUARDED, ...homes];
-    await ownDirectory(PATHS.guards);
-    await ownDirectory(this.#folder);
     const there: string[] = [];
     for (const path of paths) if ((await this.#host.stat(path)) !== undefined) there.push(path);
+    // Made beside its place and moved there whole, so that a guard that is found is complete.
+    const making = join(PATHS.state, `.guard-${this.#id}`);
+    await ownDirectory(making);
+    const members = there.map((path) => path.slice(1));
     await this.#host.must([
       'tar',
       '--create',
       '--file',
-      join(this.#folder, 'snapshot.tar'),
+      join(making, 'snapshot.tar'),
       '--directory',
       '/',
       '--',
-      ...there.map((path) => path.slice(1)),
+      ...members,
     ]);
-    await writeFile(join(this.#folder, 'paths'), `${paths.join('\n')}\n`, { mode: 0o600 });
-    const ufw = await this.#host.readFile('/etc/ufw/ufw.conf');
-    await writeFile(join(this.#folder, 'undo.sh'), undoScript(this.#folder, /^ENABLED=yes$/m.test(ufw ?? '')), {
-      mode: 0o700,
-    });
+    await writeFile(join(making, 'paths'), `${paths.join('\n')}\n`, { mode: 0o600 });
+    const ufw = (await this.#host.readFile('/etc/ufw/ufw.conf')) ?? '';
+    await writeFile(join(making, 'undo.sh'), undoScript(this.#folder, /^ENABLED=yes$/m.test(ufw)), { mode: 0o700 });
+    await ownDirectory(PATHS.guards);
+    await rename(making, this.#folder);
+    await this.#light();
+  }
+
+  async #light(): Promise<void> {
     await this.#host.must([
       'systemd-run',
-      `--unit=${this.#unit}`,
+      `--unit=${this.#unit(this.#id)}`,
       `--on-active=${FUSE}`,
       '--timer-property=AccuracySec=1s',
       '--quiet',
@@ -147,7 +167,7 @@ export class Guard {
   }
 
   async #clear(): Promise<void> {
-    await this.#host.run(['systemctl', 'stop', `${this.#unit}.timer`]);
+    await this.#host.run(['systemctl', 'stop', `${this.#unit(this.#id)}.timer`]);
     await rm(this.#folder, { recursive: true, force: true });
     this.#armed = false;
   }
@@ -157,6 +177,11 @@ export class Guard {
 export interface ProofListener {
   /** Why the login for a guard failed; undefined while nothing was said. */
   failure(guard: string): string | undefined;
+}
+
+/** Guards that a killed run has left burning. */
+export function unprovenGuards(host: Host): Promise<readonly string[]> {
+  return host.list(PATHS.guards);
 }
 
 function guardFolder(id: string): string {

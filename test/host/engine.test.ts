@@ -124,11 +124,12 @@ systemctl daemon-reload; systemctl start cron-like`);
     await host.sh(
       'rm /run/reloads; mkdir -p /var/lib/slipway/pending; touch /var/lib/slipway/pending/reload@cron-like.service',
     );
-    const plan = await host.plan([configured]);
+    const other = file({ path: '/etc/demo2.conf', content: 'b\n' }, { triggers: [reload('cron-like.service')] });
+    const plan = await host.plan([configured, other]);
     expect(plan.steps).toContainEqual(expect.objectContaining({ action: 'trigger', resource: 'cron-like.service' }));
-    await host.up([configured]);
+    await host.up([configured, other]);
     expect((await host.sh('cat /run/reloads; ls /var/lib/slipway/pending')).stdout).toBe('reloaded\n');
-    expect((await host.plan([configured])).steps).toEqual([]);
+    expect((await host.plan([configured, other])).steps).toEqual([]);
   });
 });
 
@@ -228,25 +229,45 @@ describe('the guard', () => {
     expect((await host.sh('cat /etc/sudoers.d/guarded')).stdout).toBe('nobody ALL=(root) NOPASSWD: /bin/true\n');
   });
 
-  test('the host undoes it by itself when everybody else is gone', async () => {
+  async function leaveUnproven(resources: readonly ReturnType<typeof rights>[]): Promise<void> {
     const session = await openHost(host.connection, builtRunner(), () => undefined);
     const events = session.ask({
       verb: 'up',
       app: 'test',
       environment: 'test',
       by: 'tests',
-      resources: [{ ...rights('nobody ALL=(root) NOPASSWD: /bin/false\n'), playbook: 'test' }],
+      resources: resources.map((resource) => ({ ...resource, playbook: 'test' })),
       secrets: [],
       loginUser: 'never-proven',
     });
     for await (const event of events) if (event.type === 'guard.proof-wanted') break;
     await host.sh(`kill -9 $(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' /run/slipway/operation.json)`);
+  }
+
+  test('the host undoes it by itself when everybody else is gone', async () => {
+    await leaveUnproven([rights('nobody ALL=(root) NOPASSWD: /bin/false\n')]);
     expect((await host.sh('cat /etc/sudoers.d/guarded')).stdout).toContain('/bin/false');
     // The timer's own service is started now instead of in three minutes; it is the same service.
     await host.sh(
       'systemctl start "$(systemctl list-units --all --plain --no-legend "slipway-guard-*.timer" | cut -d" " -f1 | sed s/timer/service/)"',
     );
-    expect((await host.sh('cat /etc/sudoers.d/guarded')).stdout).toContain('/bin/true');
+    await expect
+      .poll(async () => (await host.sh('cat /etc/sudoers.d/guarded')).stdout, { timeout: 10_000 })
+      .toContain('/bin/true');
+    await expect.poll(async () => (await host.sh('ls /var/lib/slipway/guards')).stdout, { timeout: 10_000 }).toBe('');
+    // Started by hand, the service leaves its timer waiting.
+    await host.sh('systemctl stop "slipway-guard-*.timer"');
+  });
+
+  test('the next run takes over the guard of a run that was killed', async () => {
+    const wanted = [rights('nobody ALL=(root) NOPASSWD: /bin/echo\n')];
+    await leaveUnproven(wanted);
+    const plan = await host.plan(wanted);
+    expect(plan.steps).toMatchObject([{ changes: [{ summary: 'prove access by a fresh login, or undo' }] }]);
+    const run = await host.up(wanted);
+    expect(types(run.events)).toEqual(expect.arrayContaining(['guard.armed', 'guard.disarmed']));
+    expect((await host.sh('cat /etc/sudoers.d/guarded; ls /var/lib/slipway/guards')).stdout).toContain('/bin/echo');
+    expect((await host.sh('systemctl list-timers --all | grep -c slipway-guard')).stdout).toBe('0\n');
   });
 });
 
