@@ -28,7 +28,8 @@ import { userKind } from '#resources/user';
 
 // The public door of playbooks: one constructor for each kind.
 
-export { reload, restart } from '#resources/resource';
+export { certificatePaths, WEBROOT } from '#resources/certificate-terms';
+export { type Declared, reload, restart } from '#resources/resource';
 
 export const file = declares(fileKind);
 export const release = declares(releaseKind);

@@ -1,0 +1,23 @@
+import type { Playbook } from '#playbook/playbook';
+import { accessories } from './accessories.ts';
+import { app } from './app.ts';
+import { certificates } from './certificates.ts';
+import { docker, dockerProof } from './docker.ts';
+import { harden } from './harden.ts';
+import { logs } from './logs.ts';
+import { proxy } from './proxy.ts';
+
+/**
+ * What a good host is, in the order in which it becomes one: closed before anything listens, data before the app, the app
+ * before its domains. Certificates come last, so that a domain that does not lead here yet holds nothing up.
+ */
+export const PLAYBOOKS: readonly Playbook[] = [
+  harden,
+  docker,
+  dockerProof,
+  proxy,
+  logs,
+  accessories,
+  app,
+  certificates,
+];

@@ -1,0 +1,23 @@
+// Where the playbooks put things on a host; the slots' flags and the runner have a second home on the host's side, and a
+// test keeps the two equal.
+
+/** What is declared for a host, certificates and keys: root only. */
+export const CONFIGURATION = '/etc/slipway';
+
+/** The runner of the last operation, which cron starts. */
+export const RUNNER = '/opt/slipway/current/slipway-host';
+
+/** The file that sends requests to the green slot while it exists. */
+export function greenFlag(app: string): string {
+  return `/var/lib/slipway/slots/${app}/green`;
+}
+
+/** What an accessory is configured with: its Compose file, its own configuration, its secrets. */
+export function accessoryFolder(app: string, accessory: string): string {
+  return `${CONFIGURATION}/apps/${app}/${accessory}`;
+}
+
+/** The JSON access log of an app. */
+export function accessLog(app: string): string {
+  return `/var/log/nginx/${app}.json`;
+}

@@ -1,0 +1,59 @@
+import { definePlaybook } from '#playbook/playbook';
+import { aptPackage, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { nginxCapabilities } from './nginx-capabilities.ts';
+import { accessLog } from './places.ts';
+import { upstreamsOf } from './routing.ts';
+
+const RELOAD = { triggers: [reload('nginx.service')] };
+
+/** nginx in front of the app's slots. What a domain needs a certificate for comes with the certificates. */
+export const proxy = definePlaybook({
+  name: 'proxy',
+  summary: 'nginx with both slots of the app behind it, a JSON access log, and no answer to strangers.',
+  resources({ environment, facts, render }) {
+    const { app, routes } = environment;
+    const capabilities = { ...nginxCapabilities(facts) };
+    const upstreams = upstreamsOf(environment, facts).map(({ name, port, replicas }) => ({
+      slots: (['blue', 'green'] as const).map((slot) => ({
+        name: `${name}_${slot}`,
+        addresses: replicas.map((replica) => `${replica[slot]}:${port}`),
+      })),
+    }));
+    return [
+      aptPackage({ name: 'nginx' }),
+      directory({ path: WEBROOT }),
+      nginxSite(
+        {
+          name: 'slipway.http',
+          files: {
+            'conf.d/00-slipway.conf': render('nginx/http.conf.hbs', capabilities),
+            'snippets/slipway-tls.conf': render('nginx/tls.conf.hbs', capabilities),
+            'snippets/slipway-proxy.conf': render('nginx/proxy.conf.hbs', {}),
+          },
+          replaces: ['sites-enabled/default'],
+        },
+        RELOAD,
+      ),
+      ...(routes.length === 0
+        ? []
+        : [
+            nginxSite(
+              {
+                name: app,
+                files: {
+                  [`sites-enabled/${app}.conf`]: render('nginx/app.conf.hbs', {
+                    app,
+                    upstreams,
+                    domains: routes.map(({ domain }) => domain),
+                    accessLog: accessLog(app),
+                    webroot: WEBROOT,
+                  }),
+                },
+              },
+              RELOAD,
+            ),
+          ]),
+      systemdUnit({ name: 'nginx.service', enabled: true, active: 'started' }),
+    ];
+  },
+});
