@@ -17,7 +17,7 @@ const props = z.strictObject({
 /** The main file with its include directories spelt out, so that a candidate can stand in for the file it will become. */
 export function mergedSudoers(main: string, others: readonly string[], candidate: string): string {
   const includes = [...others, candidate].map((path) => `@include ${path}`).join('\n');
-  const line = /^[@#]includedir\s+\/etc\/sudoers\.d\s*$/m;
+  const line = /^[@#]includedir[ \t]+\/etc\/sudoers\.d[ \t]*$/m;
   return line.test(main) ? main.replace(line, () => includes) : `${main}\n${includes}\n`;
 }
 

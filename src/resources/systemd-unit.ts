@@ -120,7 +120,10 @@ async function removeDropIn(host: Host, name: string): Promise<void> {
 
 async function apply(host: Host, wanted: Props, state: UnitFiles | undefined): Promise<void> {
   const { name } = wanted;
-  if (unmasks(state?.unit, wanted)) await host.must(['systemctl', 'unmask', '--', name]);
+  if (unmasks(state?.unit, wanted)) {
+    await host.must(['systemctl', 'unmask', '--', name]);
+    await host.must(['systemctl', 'unmask', '--runtime', '--', name]);
+  }
   await writeFiles(host, wanted, state);
   if (wanted.content === undefined && state === undefined && (wanted.enabled === true || wanted.active === 'started')) {
     throw new DeployError('unit-failed', `The host has no unit ${name}.`, {

@@ -33,7 +33,7 @@ async function log(host: Host, unit: string, since: number): Promise<string> {
 
 /** Starts a unit; where it fails, the error has its last log lines, and who has the port that it wanted. */
 export async function startUnit(host: Host, unit: string): Promise<void> {
-  const since = Date.now() - 1000;
+  const since = Date.now();
   const output = await host.run(['systemctl', 'start', '--', unit], { timeout: 180 });
   if (output.exitCode === 0 && !(await failsSoon(host, unit))) return;
   const said = await log(host, unit, since);
