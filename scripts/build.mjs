@@ -27,7 +27,7 @@ const shared = {
   banner: { js: requireBanner },
   // ssh2's WebAssembly loader asks where it lies, and needs no answer.
   define: { SLIPWAY_VERSION: JSON.stringify(version), __dirname: '"/"' },
-  external: ['cpu-features'],
+  external: ['cpu-features', 'esbuild'],
   // ssh2 tries a native add-on and does without it.
   loader: { '.node': 'empty' },
   logLevel: 'warning',
@@ -63,6 +63,16 @@ if (values['runner-only'] !== true) {
         },
       },
     ],
+  });
+  await build({
+    ...shared,
+    entryPoints: { 'chunks/demo-app': 'src/sandbox/demo-app.ts' },
+    outdir: dist,
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    banner: {},
+    external: ['pg-native', 'bufferutil', 'utf-8-validate'],
+    target: 'node20',
   });
   console.log(`command line ${Math.round(statSync(join(dist, 'deploy.mjs')).size / 1024)} kB and its chunks`);
 }

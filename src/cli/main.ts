@@ -14,6 +14,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .description('From a bare VPS to production over SSH, and kept there.')
     .version(VERSION)
     .helpCommand(false)
+    .enablePositionalOptions()
     .showHelpAfterError(true)
     .showSuggestionAfterError(true)
     .exitOverride();

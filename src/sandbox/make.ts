@@ -6,7 +6,7 @@ import { sandboxKey } from './host.ts';
 import { authorizeRoot, identifyTree, makeHostKeys, placeHostKeys, setResolvers } from './identity.ts';
 import { locked } from './lock.ts';
 import { awaitSsh, boot, kill } from './machine.ts';
-import { addressesOf, ensureNetwork, removeNetwork } from './network.ts';
+import { addressesOf, ensureNetwork, FIXED_NUMBERS, removeNetwork } from './network.ts';
 import { keepPackages, lendPackages } from './packages.ts';
 import { hostFolder, hostTree, STATE } from './places.ts';
 import { findRecord, freeNumber, type HostRecord, readRecords, removeRecord, writeRecord } from './record.ts';
@@ -45,7 +45,7 @@ async function admit(origin: Origin, wish: Wish): Promise<HostRecord> {
     const { release, varieties, user, password } = origin;
     const record: HostRecord = {
       ...{ name: wish.name, release, varieties, user, hostKeys: [] },
-      number: wish.number ?? freeNumber((await readRecords()).map(({ number }) => number)),
+      number: wish.number ?? FIXED_NUMBERS[wish.name] ?? freeNumber((await readRecords()).map(({ number }) => number)),
       binds: wish.binds ?? [],
       aptCache: wish.aptCache ?? false,
       ...(password === undefined ? {} : { password }),

@@ -17,6 +17,9 @@ export const HOST_NUMBERS = { first: 10, last: 250 } as const;
 /** The number of the host that stands for the internet. */
 export const INTERNET_NUMBER = 2;
 
+/** Names whose number never changes, so that an inventory can be written for them: the demo's. */
+export const FIXED_NUMBERS: Readonly<Record<string, number>> = { vps: 5 };
+
 /** A host's two addresses by its number. */
 export function addressesOf(number: number): { readonly address: string; readonly address6: string } {
   return { address: `10.203.7.${number}`, address6: `fd5a:203:7::${number.toString(16)}` };

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
@@ -46,6 +47,7 @@ async function up(names: readonly string[], options: UpOptions): Promise<void> {
 
 export const verb: Verb = {
   define(command) {
+    command.enablePositionalOptions();
     command
       .command('up')
       .description('boot bare hosts')
@@ -121,7 +123,12 @@ export const verb: Verb = {
         process.stdout.write(`${JSON.stringify({ ...internet, authorities }, undefined, 2)}\n`);
         if (options.images === true) {
           const { ensureImages } = await import('#sandbox/images/images');
-          await ensureImages({ registry: internet.registry, onProgress: report });
+          await ensureImages({
+            registry: internet.registry,
+            address: internet.address,
+            ca: await readFile(internet.caFile, 'utf8'),
+            onProgress: report,
+          });
         }
         process.exitCode = EXIT.done;
       });
