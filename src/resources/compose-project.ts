@@ -194,6 +194,16 @@ async function check(host: Host, { name, directory, compose, env }: Props): Prom
   }
 }
 
+/** Does what Compose would not: it leaves an unhealthy container as it is and refuses a paused one. */
+async function wake(host: Host, { id, name, state, unhealthy }: Container): Promise<void> {
+  if (state === 'paused') {
+    await host.docker(`/containers/${id}/unpause`, { method: 'POST' });
+  } else if (unhealthy) {
+    host.say(`restarting ${name}, which is unhealthy`);
+    await host.docker(`/containers/${id}/restart?t=30`, { method: 'POST', timeout: 60 });
+  }
+}
+
 async function apply(host: Host, wanted: Props): Promise<void> {
   const { name, directory, compose, env, wait } = wanted;
   const at = files(directory);
@@ -204,11 +214,7 @@ async function apply(host: Host, wanted: Props): Promise<void> {
   else await host.removeFile(at.env);
   try {
     await host.compose(project, 'pull');
-    for (const { id, name: container, unhealthy } of await freshContainers(host, name)) {
-      if (!unhealthy) continue;
-      host.say(`restarting ${container}, which is unhealthy`);
-      await host.docker(`/containers/${id}/restart?t=30`, { method: 'POST', timeout: 60 });
-    }
+    for (const container of await freshContainers(host, name)) await wake(host, container);
     await host.compose(project, 'up');
   } catch (thrown) {
     throw await explainStart(host, wanted, asDeployError(thrown));

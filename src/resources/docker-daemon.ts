@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
@@ -93,6 +94,14 @@ async function validate(host: Host, text: string): Promise<void> {
   });
 }
 
+/** Has a running engine take over live-restore at once, so that the restart that may follow leaves containers running. */
+async function keepContainersAlive(host: Host): Promise<void> {
+  const restores = async () => (await host.docker<{ LiveRestoreEnabled: boolean }>('/info'))?.LiveRestoreEnabled;
+  if ((await restores()) !== false) return;
+  await host.run(['systemctl', 'reload', 'docker.service']);
+  for (let attempt = 0; attempt < 20 && (await restores()) === false; attempt += 1) await sleep(100);
+}
+
 /** The configuration file of the Docker daemon, of which only the declared keys are ours. */
 export const dockerDaemonKind = defineKind({
   kind: 'docker-daemon',
@@ -118,6 +127,7 @@ export const dockerDaemonKind = defineKind({
       await host.writeFile(BEFORE, print({ ...before, ...added }), PRIVATE);
     }
     await host.writeFile(PATH, text, PUBLIC);
+    if (config['live-restore'] === true) await keepContainersAlive(host);
   },
   footprint: ({ config }) => ({ keys: Object.keys(config) }),
   async remove(host, { keys }) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
@@ -22,6 +23,8 @@ interface State {
 
 const CONFIG = '/etc/fail2ban';
 const UNIT = 'fail2ban.service';
+/** A tenth of a second each: a loaded small host needs two or three seconds. */
+const START_ATTEMPTS = 150;
 const ATTRIBUTES = { mode: '0644', owner: 'root', group: 'root' };
 
 const pathOf = (name: string): string => `jail.d/${name}.local`;
@@ -38,11 +41,9 @@ export function renderJail({ name, options }: Props): string {
 
 /** Whether the server runs, from its pid file and the kernel: asking its own client takes 150 ms. */
 async function isActive(host: Host): Promise<boolean> {
-  return host.once('fail2ban active', async () => {
-    const pid = (await host.readFile('/run/fail2ban/fail2ban.pid'))?.trim() ?? '';
-    if (!/^\d+$/.test(pid)) return false;
-    return (await host.readFile(`/proc/${pid}/cmdline`))?.includes('fail2ban') ?? false;
-  });
+  const pid = (await host.readFile('/run/fail2ban/fail2ban.pid'))?.trim() ?? '';
+  if (!/^\d+$/.test(pid)) return false;
+  return (await host.readFile(`/proc/${pid}/cmdline`))?.includes('fail2ban') ?? false;
 }
 
 async function validate(host: Host, wanted: Props): Promise<void> {
@@ -63,9 +64,14 @@ async function validate(host: Host, wanted: Props): Promise<void> {
 }
 
 async function start(host: Host): Promise<void> {
-  const output = await host.run(['systemctl', 'restart', UNIT]);
-  const active = await host.run(['systemctl', 'is-active', '--quiet', UNIT]);
-  if (output.exitCode === 0 && active.exitCode === 0) return;
+  await host.run(['systemctl', 'restart', UNIT]);
+  // systemd does not wait until the server is up.
+  for (let attempt = 0; attempt < START_ATTEMPTS; attempt += 1) {
+    if (await isActive(host)) return;
+    const state = await host.run(['systemctl', 'is-failed', '--quiet', UNIT]);
+    if (state.exitCode === 0) break;
+    await sleep(100);
+  }
   const journal = await host.run(['journalctl', '--unit', UNIT, '--lines', '8', '--no-pager', '--output', 'cat']);
   throw new DeployError('fail2ban-invalid', `fail2ban does not start:\n${lastLines(journal, 8)}`, {
     hint: 'On Debian 12 it needs the package python3-systemd and `backend = systemd` in the jail DEFAULT.',
@@ -79,7 +85,10 @@ export const fail2banJailKind = defineKind({
   props,
   id: ({ name }) => name,
   async read(host, { name }): Promise<State | undefined> {
-    const [file, active] = await Promise.all([readTextFile(host, `${CONFIG}/${pathOf(name)}`), isActive(host)]);
+    const [file, active] = await Promise.all([
+      readTextFile(host, `${CONFIG}/${pathOf(name)}`),
+      host.once('fail2ban active', () => isActive(host)),
+    ]);
     return file === undefined ? undefined : { file, active };
   },
   diff(state, wanted) {
@@ -94,8 +103,7 @@ export const fail2banJailKind = defineKind({
     }
     await validate(host, wanted);
     await host.writeFile(`${CONFIG}/${pathOf(wanted.name)}`, renderJail(wanted), ATTRIBUTES);
-    const active = await host.run(['systemctl', 'is-active', '--quiet', UNIT]);
-    if (active.exitCode !== 0) await start(host);
+    if (!(await isActive(host))) await start(host);
   },
   footprint: ({ name }) => ({ name }),
   remove: (host, { name }) => host.removeFile(`${CONFIG}/${pathOf(name as string)}`),

@@ -35,9 +35,10 @@ interface Footprint {
 const ATTRIBUTES = { mode: '0644', owner: 'root', group: 'root' };
 const PRIVATE = { mode: '0600', owner: 'root', group: 'root' };
 const live = (relative: string): string => `${NGINX}/${relative}`;
-const record = (name: string): string => `/var/lib/slipway/nginx/${name}.json`;
+const RECORDS = '/var/lib/slipway/nginx';
+const record = (name: string): string => `${RECORDS}/${name}.json`;
 /** Where what was replaced waits for its return. */
-const aside = (relative: string): string => `/var/lib/slipway/nginx/replaced/${relative}`;
+const aside = (relative: string): string => `${RECORDS}/replaced/${relative}`;
 
 async function recorded(host: Host, name: string): Promise<readonly string[]> {
   const schema = z.array(z.string());
@@ -46,6 +47,12 @@ async function recorded(host: Host, name: string): Promise<readonly string[]> {
   } catch {
     return [];
   }
+}
+
+async function allRecorded(host: Host): Promise<ReadonlySet<string>> {
+  const names = (await host.list(RECORDS)).filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
+  const files = await Promise.all(names.map((name) => recorded(host, name)));
+  return new Set(files.flat().map(live));
 }
 
 async function read(host: Host, { name, files, replaces }: Props): Promise<State | undefined> {
@@ -105,7 +112,7 @@ export const nginxSiteKind = defineKind({
     const candidates = Object.fromEntries(
       Object.entries(files).map(([relative, content]) => [live(relative), content]),
     );
-    await tryNginx(host, name, candidates, [...leftover, ...replaces].map(live));
+    await tryNginx(host, name, candidates, [...leftover, ...replaces].map(live), await allRecorded(host));
     // Written first, so that a crash in between leaves no file that nobody remembers.
     const owned = [...new Set([...(await recorded(host, name)), ...Object.keys(files)])];
     await host.writeFile(record(name), `${JSON.stringify(owned)}\n`, PRIVATE);

@@ -44,6 +44,8 @@ export async function tryNginx(
   name: string,
   files: Readonly<Record<string, string>>,
   without: readonly string[],
+  /** Files that other resources of ours will mend themselves where they are broken. */
+  ours: ReadonlySet<string>,
 ): Promise<void> {
   // Before nginx is installed there is nothing that could try it.
   if (!(await host.has('nginx'))) return;
@@ -70,6 +72,7 @@ export async function tryNginx(
     const before = await host.run(['nginx', '-t', '-q']);
     if (before.exitCode !== 0) {
       const earlier = parseComplaint(before.stderr);
+      if (earlier.file !== undefined && ours.has(earlier.file)) return;
       throw new DeployError(
         'nginx-broken-before',
         `The nginx configuration of the host was invalid before ${name} came: ${earlier.message}${await quoted(host, earlier, {})}`,

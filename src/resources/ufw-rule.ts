@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
-import { parseRange, type Rule, readUfw, sameSource, TAG } from '#resources/ufw-rules';
+import { parseRange, type Rule, readUfw, sameSource, TAG, turnOnIpv6, type Ufw } from '#resources/ufw-rules';
 
 const props = z.strictObject({
   action: z.enum(['allow', 'limit', 'deny']).default('allow'),
@@ -24,6 +24,7 @@ const props = z.strictObject({
 type Props = z.output<typeof props>;
 
 interface State {
+  readonly ufw: Ufw;
   /** Rules about the very same packets, ours and others'; at least one. */
   readonly same: readonly Rule[];
   /** Families that a rule is needed for. */
@@ -57,6 +58,7 @@ async function look(host: Host, wanted: Props): Promise<State | undefined> {
   if (ufw === undefined) return undefined;
   const v6 = wanted.from === 'any' ? undefined : (parseRange(wanted.from)?.v6 ?? false);
   return {
+    ufw,
     same: ufw.rules.filter((rule) => samePackets(rule, wanted)),
     families: v6 === undefined ? (ufw.ipv6 ? [false, true] : [false]) : [v6],
   };
@@ -103,6 +105,7 @@ export const ufwRuleKind = defineKind({
         hint: 'Declare the package ufw before its rules.',
       });
     }
+    if (state.families.includes(true)) await turnOnIpv6(host, state.ufw);
     for (const v6 of state.families) {
       const there = state.same.find((rule) => rule.v6 === v6);
       if (there !== undefined && matches(there, wanted)) continue;

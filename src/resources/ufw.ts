@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
-import { letsIn, readUfw, type Ufw } from '#resources/ufw-rules';
+import { letsIn, readUfw, turnOnIpv6, type Ufw } from '#resources/ufw-rules';
 
 const policy = z.enum(['allow', 'deny', 'reject']);
 
@@ -25,7 +25,6 @@ interface State {
 }
 
 const BEFORE = '/var/lib/slipway/ufw.json';
-const DEFAULTS = '/etc/default/ufw';
 const BOOT = '/etc/systemd/system/multi-user.target.wants/ufw.service';
 const POLICIES = { allow: 'ACCEPT', deny: 'DROP', reject: 'REJECT' } as const;
 const KEYS = {
@@ -124,13 +123,6 @@ async function remember(host: Host, { settings }: Ufw): Promise<void> {
   await host.writeFile(BEFORE, `${JSON.stringify(before)}\n`, { mode: '0600', owner: 'root', group: 'root' });
 }
 
-async function setIpv6(host: Host): Promise<void> {
-  const [text, stat] = await Promise.all([host.readFile(DEFAULTS), host.stat(DEFAULTS)]);
-  const rest = (text ?? '').replace(/^[ \t]*IPV6=.*\n?/gm, '');
-  const { mode = '0644', owner = 'root', group = 'root' } = stat ?? {};
-  await host.writeFile(DEFAULTS, `IPV6=yes\n${rest}`, { mode, owner, group });
-}
-
 async function readFresh(host: Host): Promise<Ufw | undefined> {
   return readUfw({ ...host, once: (_, ask) => ask() });
 }
@@ -161,7 +153,7 @@ export const ufwKind = defineKind({
     refuseLockout(host, ufw, wanted);
     await remember(host, ufw);
     const { settings } = ufw;
-    if (settings['IPV6'] !== 'yes') await setIpv6(host);
+    await turnOnIpv6(host, ufw);
     for (const direction of DIRECTIONS) {
       if (settings[KEYS[direction]] === POLICIES[wanted[direction]]) continue;
       await host.must(['ufw', 'default', wanted[direction], direction]);
