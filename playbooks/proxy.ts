@@ -1,5 +1,5 @@
 import { definePlaybook } from '#playbook/playbook';
-import { aptPackage, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { aptPackage, command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { accessLog } from './places.ts';
 import { upstreamsOf } from './routing.ts';
@@ -37,6 +37,13 @@ export const proxy = definePlaybook({
       ...(routes.length === 0
         ? []
         : [
+            // nginx would make it readable by everybody on the host.
+            command({
+              name: `access log ${accessLog(app)}`,
+              why: `make ${accessLog(app)}`,
+              creates: accessLog(app),
+              command: ['install', '-m', '0640', '-o', 'www-data', '-g', 'adm', '/dev/null', accessLog(app)],
+            }),
             nginxSite(
               {
                 name: app,
