@@ -55,7 +55,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     killSignal: 'SIGKILL',
     timeout: `${Math.ceil(timeout * 1000)}ms`,
     timeoutSignal: 'SIGKILL',
-    input: options.input ?? '',
+    // zx takes an empty string for no input at all, and would leave the program waiting for its end.
+    input: options.input === undefined || options.input === '' ? Buffer.alloc(0) : options.input,
     env: { ...process.env, LC_ALL: 'C.UTF-8', ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
