@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { $ as shell } from 'zx/core';
 import { commandLine } from '#core/quote';
@@ -36,6 +37,13 @@ function kill(pid: number | undefined, signal?: NodeJS.Signals): Promise<void> {
   return Promise.resolve();
 }
 
+// A program may end before it has read its input; unheard, the broken pipe would end this process.
+const spawnDeaf = ((...args: Parameters<typeof spawn>) => {
+  const child = spawn(...args);
+  child.stdin?.on('error', () => undefined);
+  return child;
+}) as typeof spawn;
+
 /**
  * Runs a program on this machine and resolves with what it did, whatever its exit code: the caller decides what a
  * failure means. Programs are given as argument vectors; no shell syntax is ever interpreted.
@@ -51,6 +59,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     quiet: true,
     verbose: false,
     detached: false,
+    spawn: spawnDeaf,
     kill: kill as never,
     killSignal: 'SIGKILL',
     timeout: `${Math.ceil(timeout * 1000)}ms`,
