@@ -46,7 +46,7 @@ const EXPLANATIONS: readonly Explanation[] = [
     hint: 'Check the name of the registry, and DNS and the way out on the host; then run the same command again.',
   },
   {
-    code: 'network-in-use',
+    code: 'compose-invalid',
     pattern: /network (\S+) declared as external, but could not be found/i,
     message: ([, network]) => `The Docker network ${network} does not exist.`,
     hint: 'Declare it, or correct its name in the Compose file.',

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { asDeployError, DeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
@@ -130,42 +131,76 @@ async function lastWords({ id }: Container, host: Host): Promise<string> {
 }
 
 interface Inspected {
+  readonly RestartCount: number;
   readonly State: {
     readonly Status: string;
     readonly ExitCode: number;
     readonly OOMKilled: boolean;
     readonly Error: string;
+    /** ISO 8601. */
+    readonly StartedAt: string;
     readonly Health?: { readonly Status: string; readonly Log?: readonly { readonly Output: string }[] };
   };
 }
 
 /** What is wrong with a container in one clause; undefined where nothing is. */
-export function complaint({ State }: Inspected): string | undefined {
+export function complaint({ State, RestartCount }: Inspected): string | undefined {
   if (State.OOMKilled) return 'ran out of memory';
   if (State.Error !== '') return `could not start: ${State.Error}`;
   if (State.Status === 'restarting') return `ends again and again (exit ${State.ExitCode})`;
   if (State.Status === 'exited' && State.ExitCode !== 0) return `ended (exit ${State.ExitCode})`;
   const health = State.Health;
-  if (health === undefined || health.Status === 'healthy' || health.Status === 'none') return undefined;
+  if (health === undefined) return RestartCount > 0 && !isSteady(State.StartedAt) ? 'ends again and again' : undefined;
+  if (health.Status === 'healthy' || health.Status === 'none') return undefined;
   const check = health.Log?.at(-1)?.Output.trim();
   return `is not healthy${check === undefined || check === '' ? '' : ` (its check says: ${check.slice(0, 300)})`}`;
 }
 
-async function explainStart(host: Host, { name }: Props, thrown: DeployError): Promise<DeployError> {
-  const known = explainCompose(name, thrown);
-  if (known !== undefined) return known;
-  const containers = await freshContainers(host, name);
-  for (const container of containers) {
-    const inspected = await host.docker<Inspected>(`/containers/${container.id}/json`).catch(() => undefined);
+/** Seconds a container without a health check has to run before it is believed. */
+const STEADY = 3;
+
+const isSteady = (startedAt: string): boolean => Date.now() - Date.parse(startedAt) >= STEADY * 1000;
+
+/** The first container with which something is wrong, as an error with its last lines. */
+async function findFailed(host: Host, project: string): Promise<DeployError | undefined> {
+  for (const container of await freshContainers(host, project)) {
+    const inspected = await host.docker<Inspected>(`/containers/${container.id}/json`);
     const wrong = inspected === undefined ? undefined : complaint(inspected);
     if (wrong === undefined) continue;
     const words = await lastWords(container, host);
     return new DeployError('container-failed', `Container ${container.name} ${wrong}. Its last lines:\n${words}`, {
       hint: `\`docker logs ${container.name}\` on the host shows all of them; mend the cause and run the same command again.`,
-      cause: thrown,
     });
   }
-  return thrown;
+  return undefined;
+}
+
+/**
+ * Compose 2.26 reports success for a container that ends and is started again without end, and for one that is not
+ * yet healthy when its time is up: so what it says is checked.
+ */
+async function believe(host: Host, project: string): Promise<void> {
+  const failed = await findFailed(host, project);
+  if (failed !== undefined) throw failed;
+  for (const { id } of await freshContainers(host, project)) {
+    const { State } = (await host.docker<Inspected>(`/containers/${id}/json`)) ?? {};
+    if (State === undefined || State.Health !== undefined || State.Status !== 'running') continue;
+    while (!isSteady(State.StartedAt)) {
+      await sleep(500);
+      const ended = await findFailed(host, project);
+      if (ended !== undefined) throw ended;
+    }
+  }
+}
+
+/** That it is a container's own doing, and not Compose's or the engine's, when a start fails. */
+const BY_CONTAINER = /unhealthy|not healthy|exited \(|failed to create task|dependency failed/;
+
+async function explainStart(host: Host, { name }: Props, thrown: DeployError): Promise<DeployError> {
+  if (thrown.code !== 'command-failed') return thrown;
+  const known = explainCompose(name, thrown);
+  if (known !== undefined || !BY_CONTAINER.test(thrown.message)) return known ?? thrown;
+  return (await findFailed(host, name)) ?? thrown;
 }
 
 /** As they are now: the shared answer of a reading pass is of no use in the middle of an apply. */
@@ -204,7 +239,7 @@ async function wake(host: Host, { id, name, state, unhealthy }: Container): Prom
   }
 }
 
-async function apply(host: Host, wanted: Props): Promise<void> {
+async function apply(host: Host, wanted: Props, state: State | undefined): Promise<void> {
   const { name, directory, compose, env, wait } = wanted;
   const at = files(directory);
   const project = { name, directory, wait };
@@ -214,8 +249,12 @@ async function apply(host: Host, wanted: Props): Promise<void> {
   else await host.removeFile(at.env);
   try {
     await host.compose(project, 'pull');
-    for (const container of await freshContainers(host, name)) await wake(host, container);
+    // With other files the containers are made anew anyway.
+    if (state?.compose?.content === compose && state.env?.content === env) {
+      for (const container of state.containers) await wake(host, container);
+    }
     await host.compose(project, 'up');
+    await believe(host, name);
   } catch (thrown) {
     throw await explainStart(host, wanted, asDeployError(thrown));
   }
