@@ -70,7 +70,7 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
   const results = await operate(environment, { verb, hosts, askPassword: options.askPassword === true }, audience);
   told.end();
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
-  for (const error of failed) printError(error, { json: options.json === true });
+  for (const error of failed) printError(error, { json: options.json === true, environment: name });
   if (failed.length > 0)
     return failed.every(({ exitCode }) => exitCode === failed[0]?.exitCode)
       ? (failed[0]?.exitCode ?? EXIT.failed)

@@ -35,11 +35,15 @@ export async function readNamedFiles(directory: string, inventory: unknown, faul
       ? [{ path, file: absolutePath(directory, file), written: file }]
       : [];
   });
+  const unreadable = new Set<string>();
   for (const { path, file, written } of identities) {
-    await access(file, constants.R_OK).catch((error) => fault(path, `cannot read the key "${written}": ${why(error)}`));
+    await access(file, constants.R_OK).catch((error) => {
+      unreadable.add(file);
+      fault(path, `cannot read the key "${written}": ${why(error)}`);
+    });
   }
   return {
-    authorizedKeys: await readAuthorizedKeys(directory, inventory, identities, fault),
+    authorizedKeys: await readAuthorizedKeys(directory, inventory, identities, unreadable, fault),
     ca: await readAuthority(directory, inventory, fault),
   };
 }
@@ -48,6 +52,7 @@ async function readAuthorizedKeys(
   directory: string,
   inventory: unknown,
   identities: readonly { readonly path: Path; readonly file: string; readonly written: string }[],
+  unreadable: ReadonlySet<string>,
   fault: Fault,
 ): Promise<readonly string[]> {
   const declared = valueAt(inventory, ['ssh', 'authorizedKeys']);
@@ -62,7 +67,7 @@ async function readAuthorizedKeys(
     const keys = await Promise.all(
       identities.map(async ({ path, file, written }) => {
         const found = await readKeys(`${file}.pub`).catch(() => []);
-        if (found.length > 0) return found;
+        if (found.length > 0 || unreadable.has(file)) return found;
         const advice = `ssh-keygen -y -f ${written} > ${written}.pub`;
         fault(path, `has no public key beside it, to let you in later; run: ${advice}`);
         return [];

@@ -59,11 +59,17 @@ export function routeTo(target: Target, options: RouteOptions): Route {
     keyName: settings.hostKeyAlias ?? address,
     identityFiles: target.identityFile === undefined ? settings.identityFiles : [target.identityFile],
     identitiesOnly: target.identityFile !== undefined || settings.identitiesOnly,
-    agent: options.agent ?? settings.identityAgent ?? process.env['SSH_AUTH_SOCK'] ?? false,
+    agent: options.agent ?? settings.identityAgent ?? agentSocket(),
     jumps: settings.jumps.map(jumpTarget),
     place: target.name === address ? shown : `${target.name} (${shown})`,
     warnings: settings.warnings,
   };
+}
+
+// Set to nothing is a way to be without an agent.
+function agentSocket(): string | false {
+  const { SSH_AUTH_SOCK: socket } = process.env;
+  return socket === undefined || socket === '' ? false : socket;
 }
 
 function jumpTarget(jump: string): Target {

@@ -38,7 +38,7 @@ async function attach(name: string, operation: string | undefined, options: Atta
           host: host.name,
           ...(resource === undefined ? {} : { resource }),
         }),
-        { json: options.json === true },
+        { json: options.json === true, environment: name },
       );
       return EXIT.failed;
     }
