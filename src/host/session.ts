@@ -17,15 +17,21 @@ function tell(line: string): void {
   if (!process.stdout.destroyed) process.stdout.write(line);
 }
 
-/** What the laptop says after its request: so far only that a proof failed. */
+/** What the laptop says after its request: that a proof failed, or nothing more. */
 function hearing() {
   const failures = new Map<string, string>();
+  let isGone = false;
   return {
     hear(line: string): void {
       const said = JSON.parse(line) as { guard?: string; failure?: string };
       if (said.guard !== undefined && said.failure !== undefined) failures.set(said.guard, said.failure);
     },
-    failure: (guard: string) => failures.get(guard),
+    /** The laptop's side was closed: whoever would have proven access is gone, or the change has cut them off. */
+    hangUp(): void {
+      isGone = true;
+    },
+    failure: (guard: string) =>
+      failures.get(guard) ?? (isGone ? 'the connection that would have proven it was lost' : undefined),
   };
 }
 
@@ -107,7 +113,10 @@ export async function session(): Promise<number> {
       resolve(line);
       lines.on('line', (more) => listener.hear(more));
     });
-    lines.once('close', () => resolve(undefined));
+    lines.once('close', () => {
+      listener.hangUp();
+      resolve(undefined);
+    });
   });
   try {
     await mkdir(PATHS.state, { recursive: true, mode: 0o711 });

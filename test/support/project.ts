@@ -37,7 +37,6 @@ export function shopOn(host: SandboxHost, domain: string): Record<string, unknow
         image: 'registry.sandbox.test/demo:v1',
         healthcheck: { path: '/up' },
         environment: {
-          // biome-ignore lint/suspicious/noTemplateCurlyInString: the inventory's own variable
           DATABASE_URL: 'postgres://app:${POSTGRES_PASSWORD}@pgbouncer:5432/app',
           REDIS_URL: 'redis://redis:6379',
         },
