@@ -81,6 +81,11 @@ async function build(release: Release, tree: string): Promise<void> {
   await Promise.all((await readdir(lists)).map((name) => rm(`${lists}/${name}`, { recursive: true })));
 }
 
+async function leftovers(name: string): Promise<readonly string[]> {
+  const names = await readdir(`${CACHE}/trees`);
+  return names.filter((entry) => entry.startsWith(`${name}.unfinished-`)).map((entry) => `${CACHE}/trees/${entry}`);
+}
+
 /**
  * A tree in the cache under this name, built when it is missing or was built from another recipe; the path of the
  * tree. Two callers at once build it once.
@@ -95,8 +100,9 @@ export async function cachedTree(
   return await locked(`tree-${name}`, async () => {
     if ((await readFile(stamp, 'utf8').catch(() => undefined)) === recipeHash) return tree;
     await mkdir(`${CACHE}/trees`, { recursive: true });
-    const unfinished = `${tree}.unfinished`;
-    await Promise.all([rm(stamp, { force: true }), removeTree(unfinished), removeTree(tree)]);
+    // Under a name of its own: what a killed process had started may still be writing into its tree.
+    const unfinished = `${tree}.unfinished-${process.pid}`;
+    await Promise.all([rm(stamp, { force: true }), removeTree(tree), ...(await leftovers(name)).map(removeTree)]);
     await buildInto(unfinished);
     await rename(unfinished, tree);
     await writeFile(stamp, recipeHash);

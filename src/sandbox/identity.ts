@@ -34,10 +34,15 @@ export async function placeHostKeys(folder: string, tree: string): Promise<void>
   await rm(folder, { recursive: true });
 }
 
+// The hardware address follows from the number: whoever spoke to the host that had these addresses before would
+// otherwise go on asking for its hardware, for up to 45 s (Linux's neighbour table).
 function network(number: number): string {
   const { address, address6 } = addressesOf(number);
   return `[Match]
 Name=host0
+
+[Link]
+MACAddress=02:00:0a:cb:07:${number.toString(16).padStart(2, '0')}
 
 [Network]
 Address=${address}/24

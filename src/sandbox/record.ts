@@ -56,7 +56,7 @@ export async function writeRecord(record: HostRecord): Promise<void> {
 
 /** Forgets a host, and everything in its folder. */
 export async function removeRecord(name: string): Promise<void> {
-  await rm(hostFolder(name), { recursive: true, force: true });
+  await rm(hostFolder(name), { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
 
 /** The lowest number that none of these hosts has; throws sandbox-failed where all are taken. */

@@ -35,5 +35,5 @@ export async function removeTree(tree: string): Promise<void> {
     () => true,
     () => false,
   );
-  if (moved) await rm(gone, { recursive: true, force: true });
+  if (moved) await rm(gone, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
