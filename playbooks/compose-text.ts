@@ -18,7 +18,12 @@ function literal(value: unknown): unknown {
  * in parts, where `2026-01-01` is a time and `1_000` a number.
  */
 export function composeYaml(data: Readonly<Record<string, unknown>>): string {
-  const text = stringify(literal(data), { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 });
+  const text = stringify(literal(data), {
+    defaultStringType: 'QUOTE_DOUBLE',
+    defaultKeyType: 'PLAIN',
+    lineWidth: 0,
+    version: '1.1',
+  });
   return text.trimEnd().replaceAll(/^(?=.)/gm, '  ');
 }
 
