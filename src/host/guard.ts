@@ -24,6 +24,7 @@ const GUARDED = [
   '/etc/gshadow',
   '/etc/ufw',
   '/etc/default/ufw',
+  '/etc/slipway/nftables',
   '/root/.ssh',
 ];
 
@@ -42,6 +43,12 @@ done < paths
 if command -v ufw >/dev/null; then
   ${ufwWasActive ? 'ufw --force enable; ufw reload' : 'ufw --force disable'}
 fi
+for unit in /etc/systemd/system/slipway-nft-*.service; do
+  [ -e "$unit" ] || continue
+  unit=\${unit##*/}; table=\${unit#slipway-nft-}; table=\${table%.service}
+  if [ -e "/etc/slipway/nftables/$table.nft" ]; then systemctl reload-or-restart "$unit"
+  else systemctl disable --now "$unit"; fi
+done
 systemctl try-reload-or-restart ssh.service
 rm -rf ${folder}
 `;

@@ -263,6 +263,13 @@ async function apply(host: Host, wanted: Props, state: State | undefined): Promi
   await host.writeFile(at.started, `${JSON.stringify(started)}\n`, SECRET);
 }
 
+/** Networks of a project that an earlier file of it declared: `down` only knows those of the present one. */
+async function removeNetworks(host: Host, project: string): Promise<void> {
+  const filters = encodeURIComponent(JSON.stringify({ label: [`com.docker.compose.project=${project}`] }));
+  const networks = (await host.docker<{ Id: string }[]>(`/networks?filters=${filters}`)) ?? [];
+  for (const { Id } of networks) await host.docker(`/networks/${Id}`, { method: 'DELETE' });
+}
+
 /** A Compose project whose containers run as its file says. */
 export const composeProjectKind = defineKind({
   kind: 'compose-project',
@@ -300,6 +307,7 @@ export const composeProjectKind = defineKind({
     const there = running.length > 0 || (await host.stat(at.compose)) !== undefined;
     if (there && (await host.has('docker')) && (await host.docker('/version')) !== undefined) {
       await host.compose({ name, directory }, 'down');
+      await removeNetworks(host, name);
     }
     for (const file of [at.started, at.env, at.compose]) await host.removeFile(file);
     await host.run(['rmdir', '--ignore-fail-on-non-empty', directory]);

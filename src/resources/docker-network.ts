@@ -74,15 +74,20 @@ function diff(state: State | undefined, wanted: Props): readonly Change[] {
   return changes;
 }
 
+interface Listed {
+  readonly Names: readonly string[];
+  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, unknown>> | null };
+}
+
 /** Containers on a network, stopped ones too: these could not start again once it is gone. */
-async function attached(host: Host, id: string): Promise<readonly string[]> {
-  const filters = encodeURIComponent(JSON.stringify({ network: [id] }));
-  const listed = await host.docker<{ Names: string[] }[]>(`/containers/json?all=1&filters=${filters}`);
-  return (listed ?? []).map(({ Names }) => (Names[0] ?? '').replace(/^\//, '')).sort();
+async function attached(host: Host, name: string): Promise<readonly string[]> {
+  const all = (await host.docker<Listed[]>('/containers/json?all=1')) ?? [];
+  const users = all.filter(({ NetworkSettings }) => name in (NetworkSettings.Networks ?? {}));
+  return users.map(({ Names }) => (Names[0] ?? '').replace(/^\//, '')).sort();
 }
 
 async function removeNetwork(host: Host, name: string, id: string, why: string): Promise<void> {
-  const users = await attached(host, id);
+  const users = await attached(host, name);
   if (users.length > 0) {
     throw new DeployError(
       'network-in-use',
@@ -129,7 +134,7 @@ async function apply(host: Host, wanted: Props, state: State | undefined): Promi
       .join(', ');
     throw new DeployError(
       'subnet-taken',
-      `The Docker network ${wanted.name} cannot have ${wanted.subnet}: ${error.message} There are: ${list}.`,
+      `The Docker network ${wanted.name} cannot have ${wanted.subnet}, since there are already: ${list}.`,
       { hint: 'Choose another subnet, or remove the network that is in its way.', cause: error },
     );
   }

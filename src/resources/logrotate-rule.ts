@@ -23,8 +23,9 @@ export const logrotateRuleKind = defineKind({
         const candidate = `${folder}/${name}`;
         await host.must(['tee', candidate], { input: content });
         const output = await host.run(['logrotate', '--debug', '--state', `${folder}/state`, candidate]);
-        const wrong = output.stderr.split('\n').filter((line) => line.startsWith('error:'));
-        if (output.exitCode === 0 && wrong.length === 0) return;
+        // Only what it says of a line counts: a log that does not exist yet is an error to it as well.
+        const wrong = output.stderr.split('\n').filter((line) => line.includes(`: ${candidate}:`));
+        if (wrong.length === 0) return;
         const said = wrong.join('\n').replaceAll(candidate, pathOf(name));
         throw new DeployError('logrotate-invalid', `logrotate does not accept the rule ${name}: ${said}`, {
           hint: 'What was there was left as it is. Correct the line that is named.',

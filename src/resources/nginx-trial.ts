@@ -27,6 +27,17 @@ export function parseComplaint(stderr: string): Complaint {
   return { message, file: place?.[1], line: place?.[2] === undefined ? undefined : Number(place[2]) };
 }
 
+/** Where nginx names no line, as for a certificate that cannot be read: the line of ours with the path it names. */
+function locate(complaint: Complaint, files: Readonly<Record<string, string>>): Complaint {
+  const named = /"(\/[^"]+)"/.exec(complaint.message)?.[1];
+  if (complaint.file !== undefined || named === undefined) return complaint;
+  for (const [file, content] of Object.entries(files)) {
+    const index = content.split('\n').findIndex((line) => line.includes(named));
+    if (index >= 0) return { ...complaint, file, line: index + 1 };
+  }
+  return complaint;
+}
+
 async function quoted(host: Host, complaint: Complaint, files: Readonly<Record<string, string>>): Promise<string> {
   const { file, line } = complaint;
   if (file === undefined || line === undefined) return '';
@@ -62,7 +73,7 @@ export async function tryNginx(
       host.run(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', IN_ITS_PLACE, 'trial', copy]);
     const output = await attempt(tree);
     if (output.exitCode === 0) return;
-    const complaint = parseComplaint(output.stderr);
+    const complaint = locate(parseComplaint(output.stderr), files);
     const line = await quoted(host, complaint, files);
     if (complaint.file !== undefined && complaint.file in files) {
       throw new DeployError('nginx-invalid', `nginx does not accept ${name}: ${complaint.message}${line}`, {
