@@ -79,6 +79,13 @@ const MAX_OUTPUT = 16 * 1024 * 1024;
 // sshd_config(5): MaxSessions is 10 by default, and a person may be logged in over the same connection's hop.
 const MOST_CHANNELS = 8;
 const MOST_JUMPS = 8;
+// How often a command is asked for again, at growing distances, after the host has refused a session: 0.6 s in all.
+const PATIENCE = 5;
+
+interface Taken {
+  readonly channel: ClientChannel;
+  readonly free: () => void;
+}
 
 /** Logs in to a host whose key is pinned; everything that may go wrong is a DeployError with a next step. */
 export async function connect(target: Target, options: ConnectOptions): Promise<Connection> {
@@ -181,33 +188,32 @@ function connectionOver(target: Target, route: Route, login: Login, hop: Hop | u
   const line = slots(MOST_CHANNELS);
   const { carrier } = login;
 
-  async function channelFor(
-    command: string,
-    signal: AbortSignal,
-  ): Promise<{ channel: ClientChannel; free: () => void }> {
+  let ran = false;
+  async function channelFor(command: string, signal: AbortSignal, refusals = 0): Promise<Taken> {
     const free = await line.take(signal);
     try {
       const lost = carrier.lost();
       if (lost !== undefined) throw lost;
       const channel = await unlessAborted(login.exec(command, signal), signal);
+      ran = true;
       return { channel, free };
     } catch (error) {
-      const alone = line.taken <= 1;
-      if (!alone && error instanceof DeployError && error.code === 'session-refused') {
-        // A host with a smaller MaxSessions: from now on as many as it bears.
-        line.shrink();
-        free();
-        return channelFor(command, signal);
-      }
+      const others = line.taken > 1;
+      const full = error instanceof DeployError && error.code === 'session-refused';
+      // A host with a smaller MaxSessions: from now on as many as it bears.
+      if (full && others) line.shrink();
       free();
-      throw error;
+      // The host may be slower to forget a session that has ended than we are.
+      if (!full || !(others || (ran && refusals < PATIENCE))) throw error;
+      if (!others) await new Promise((resolve) => setTimeout(resolve, 20 * 2 ** refusals));
+      return channelFor(command, signal, others ? refusals : refusals + 1);
     }
   }
 
   async function exec(command: string, options: ExecOptions = {}): Promise<Output> {
     const seconds = options.timeout ?? EXEC_DEADLINE;
     const deadline = startDeadline(seconds, options.signal, () => tooLong(route, 'a command', seconds), interrupted);
-    let taken: { channel: ClientChannel; free: () => void } | undefined;
+    let taken: Taken | undefined;
     try {
       taken = await channelFor(command, deadline.signal);
       const maxOutput = options.maxOutput ?? MAX_OUTPUT;

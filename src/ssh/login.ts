@@ -181,7 +181,8 @@ export async function logIn(route: Route, socket: Duplex, options: LoginOptions)
   client.on('handshake', () => {
     state.shaken = true;
   });
-  client.on('close', () => lose(refused ?? broken(route, state, undefined)));
+  const ended = () => lose(refused ?? broken(route, state, undefined));
+  client.on('end', ended).on('close', ended);
   if (options.pipelined) {
     turns = pipeline(client, {
       waitForExtensions: () => first === undefined || first.publicKey.type === 'ssh-rsa',
@@ -293,6 +294,8 @@ function forward(
       client.forwardOut('127.0.0.1', 0, address, port, (error, channel) => {
         if (error !== undefined) return refuse(error);
         channel.on('error', () => undefined);
+        // Unlike a socket, a channel stays half open where the other end has gone.
+        channel.once('end', () => channel.close());
         if (signal.aborted) channel.close();
         resolve(channel);
       });

@@ -78,10 +78,18 @@ function ended(channel: ClientChannel, carrier: Carrier): Promise<Exit> {
   return exit;
 }
 
-/** Kills what runs in a channel, as far as the host allows (OpenSSH 7.9 and newer), and closes it. */
+// ssh2 itself signals only while the command's input is open.
+interface Signaller {
+  readonly _client?: { readonly _protocol?: { signal?(channel: number, name: string): void } };
+  readonly outgoing?: { readonly id: number; readonly state: string };
+}
+
+/** Kills what runs in a channel, as far as the host allows (OpenSSH 7.9 and newer, not for root), and closes it. */
 export function killChannel(channel: ClientChannel): void {
   try {
-    channel.signal('KILL');
+    const { _client: client, outgoing } = channel as unknown as Signaller;
+    if (outgoing?.state === 'eof') client?._protocol?.signal?.(outgoing.id, 'KILL');
+    else channel.signal('KILL');
     channel.close();
   } catch {
     // The connection is gone, and the channel with it.

@@ -1,138 +1,111 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '#core/run';
+import { type Output, run as runHere } from '#core/run';
+import { run, type SandboxHost } from '#sandbox/sandbox';
 
-/** A real OpenSSH server on loopback, with a configuration, host keys and authorized keys of its own. */
+type KeyType = 'ed25519' | 'ecdsa' | 'rsa';
+
+/** An OpenSSH server of its own inside a sandbox host, beside the host's. */
 export interface Sshd {
+  readonly address: string;
   readonly port: number;
-  readonly folder: string;
-  /** The server that accepts connections. */
-  readonly pid: number;
-  /** A known_hosts file that pins this server's ed25519 key. */
+  /** A known_hosts file here that pins its first host key. */
   readonly knownHosts: string;
-  /** The path of the private host key of a type. */
-  hostKeyFile(type: 'ed25519' | 'ecdsa' | 'rsa'): string;
-  log(): string;
-  stop(): Promise<void>;
+  /** A host key's, as `ssh-keygen -l` prints it. */
+  fingerprint(type: KeyType): Promise<string>;
+  /** What it logged. */
+  log(): Promise<string>;
+  /** Kills it and every connection it serves. */
+  kill(): Promise<void>;
+  /** Starts it again with new host keys, as a reinstalled host has. */
+  reinstall(): Promise<void>;
 }
 
 export interface SshdOptions {
+  readonly port: number;
   /** Public keys, one authorized_keys line each. */
   readonly authorized?: readonly string[];
-  /** Further lines of sshd_config; the first value wins over the rig's own. */
+  /** Further lines of sshd_config; the first value of an option wins. */
   readonly lines?: readonly string[];
-  readonly hostKeys?: readonly ('ed25519' | 'ecdsa' | 'rsa')[];
+  readonly hostKeys?: readonly KeyType[];
+  /** Where it listens; the host's IPv4 address by default. */
   readonly address?: string;
-  readonly port?: number;
-}
-
-const BINARY = '/usr/sbin/sshd';
-
-/** Why these tests cannot run here; undefined where they can. */
-export function sshdMissing(): string | undefined {
-  if (!existsSync(BINARY)) return 'openssh-server is not installed: apt-get install openssh-server';
-  return undefined;
-}
-
-/** A port of loopback that nobody uses at the moment. */
-export async function freePort(address = '127.0.0.1'): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, address, resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A key pair made with ssh-keygen; gives the private key's path. */
 export async function makeKey(
   folder: string,
   name: string,
-  options: { type?: string; passphrase?: string; comment?: string; format?: string } = {},
-): Promise<{ file: string; publicKey: string }> {
+  options: { readonly type?: string; readonly passphrase?: string; readonly format?: string } = {},
+): Promise<{ readonly file: string; readonly publicKey: string }> {
   const file = join(folder, name);
-  const type = (options.type ?? 'ed25519').split(':');
-  const argv = ['ssh-keygen', '-q', '-t', type[0] ?? '', '-N', options.passphrase ?? '', '-C', options.comment ?? name];
-  if (type[1] !== undefined) argv.push('-b', type[1]);
+  const [type = 'ed25519', bits] = (options.type ?? 'ed25519').split(':');
+  const argv = ['ssh-keygen', '-q', '-t', type, '-N', options.passphrase ?? '', '-C', name, '-f', file];
+  if (bits !== undefined) argv.push('-b', bits);
   if (options.format !== undefined) argv.push('-m', options.format);
-  const made = await run([...argv, '-f', file]);
-  if (made.exitCode !== 0) throw new Error(made.stderr);
+  done(await runHere(argv));
   return { file, publicKey: readFileSync(`${file}.pub`, 'utf8').trim() };
 }
 
-/** Starts a server as the current user and waits until it answers. */
-export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
-  const folder = mkdtempSync(join(tmpdir(), 'sshd-'));
-  const address = options.address ?? '127.0.0.1';
-  const port = options.port ?? (await freePort(address));
-  const hostKeys = options.hostKeys ?? ['ed25519'];
-  for (const type of hostKeys) await makeKey(folder, `host_${type}`, { type: type === 'rsa' ? 'rsa:2048' : type });
-  writeFileSync(join(folder, 'authorized_keys'), `${(options.authorized ?? []).join('\n')}\n`, { mode: 0o600 });
-  chmodSync(folder, 0o700);
+/** Starts a server inside a sandbox host; `folder` is a place here for its known_hosts file. */
+export async function startSshd(host: SandboxHost, folder: string, options: SshdOptions): Promise<Sshd> {
+  const address = options.address ?? host.address;
+  const { port } = options;
+  const own = `/srv/sshd-${port}`;
+  const types = options.hostKeys ?? ['ed25519'];
+  const knownHosts = join(folder, `known_hosts_${port}`);
   const shown = address.includes(':') ? `[${address}]` : address;
   const config = [
     ...(options.lines ?? []),
     `ListenAddress ${shown}:${port}`,
-    ...hostKeys.map((type) => `HostKey ${join(folder, `host_${type}`)}`),
-    `PidFile ${join(folder, 'pid')}`,
-    `AuthorizedKeysFile ${join(folder, 'authorized_keys')}`,
-    'StrictModes no',
-    'UsePAM no',
+    ...types.map((type) => `HostKey ${own}/host_${type}`),
+    `AuthorizedKeysFile ${own}/authorized_keys`,
     'PermitRootLogin yes',
+    'UsePAM yes',
     'PasswordAuthentication no',
     'KbdInteractiveAuthentication no',
+    // Debian 13's server would soon lock out a test that fails on purpose.
     'PerSourcePenalties no',
-    'Subsystem sftp /nonexistent',
     'LogLevel DEBUG1',
-  ].filter((line) => !line.startsWith('PerSourcePenalties'));
-  writeFileSync(join(folder, 'sshd_config'), `${config.join('\n')}\n`);
-  // Privilege separation needs this folder, which systemd makes where sshd runs as a service.
-  mkdirSync('/run/sshd', { recursive: true });
-  const log = join(folder, 'log');
-  const server = spawn(BINARY, ['-D', '-f', join(folder, 'sshd_config'), '-E', log], { stdio: 'ignore' });
-  await answers(server, address, port, log);
-  const knownHosts = join(folder, 'known_hosts');
-  const name = port === 22 ? address : `[${address}]:${port}`;
-  const publicKey = hostKeys.length === 0 ? '' : readFileSync(join(folder, `host_${hostKeys[0]}.pub`), 'utf8');
-  writeFileSync(knownHosts, `${name} ${publicKey.split(' ').slice(0, 2).join(' ')}\n`);
+    `PidFile ${own}/pid`,
+  ];
+  const inside = async (script: string, input = '') => done(await run(host.name, ['sh', '-ec', script], { input }));
+  const start = async () => {
+    await inside(`mkdir -p /run/sshd; /usr/sbin/sshd -f ${own}/sshd_config -E ${own}/log
+      for try in $(seq 100); do test -s ${own}/pid && exit 0; sleep 0.02; done; cat ${own}/log >&2; exit 1`);
+  };
+  const makeHostKeys = async () => {
+    for (const type of types) await inside(`ssh-keygen -q -t ${type} -N '' -f ${own}/host_${type} </dev/null`);
+  };
+  await inside(`rm -rf ${own}; mkdir -p ${own}`);
+  await inside(`cat >${own}/authorized_keys`, `${(options.authorized ?? []).join('\n')}\n`);
+  await inside(`cat >${own}/sshd_config`, `${config.join('\n')}\n`);
+  await makeHostKeys();
+  await start();
+  const [type, key] = (await inside(`cat ${own}/host_${types[0]}.pub`)).split(' ');
+  writeFileSync(knownHosts, `[${address}]:${port} ${type} ${key}\n`);
+  const kill = async () => {
+    // The listener, who serves each connection, and in a user's login the one who serves the user.
+    await inside(`pid=$(cat ${own}/pid); rm ${own}/pid; children=$(pgrep -d, -P $pid || echo $pid)
+      kill -9 $pid $(pgrep -P $pid -f sshd) $(pgrep -P $children -f sshd) 2>/dev/null || true`);
+  };
   return {
+    address,
     port,
-    folder,
-    pid: server.pid ?? 0,
     knownHosts,
-    hostKeyFile: (type) => join(folder, `host_${type}`),
-    log: () => readFileSync(log, 'utf8'),
-    stop: async () => {
-      await ended(server);
-      rmSync(folder, { recursive: true, force: true });
+    fingerprint: async (of) => (await inside(`ssh-keygen -l -f ${own}/host_${of}.pub`)).split(' ')[1] ?? '',
+    log: () => inside(`cat ${own}/log`),
+    kill,
+    reinstall: async () => {
+      await kill();
+      await inside(`rm -f ${own}/host_*`);
+      await makeHostKeys();
+      await start();
     },
   };
 }
 
-async function answers(server: ChildProcess, address: string, port: number, log: string): Promise<void> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    if (server.exitCode !== null) throw new Error(`sshd ended: ${readFileSync(log, 'utf8')}`);
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, address, () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on('error', () => resolve(false));
-    });
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`sshd does not answer on ${address}:${port}`);
+function done(output: Output): string {
+  if (output.exitCode !== 0) throw new Error(`${output.argv.join(' ')}: ${output.stderr}`);
+  return output.stdout;
 }
-
-async function ended(server: ChildProcess): Promise<void> {
-  if (server.exitCode !== null || server.signalCode !== null) return;
-  const exit = new Promise((resolve) => server.once('exit', resolve));
-  server.kill('SIGTERM');
-  await exit;
-}
-
-/** The name of the user that the tests, and so the servers, run as. */
-export const me = userInfo().username;
