@@ -49,7 +49,7 @@ async function read(host: Host, { name, content }: Props): Promise<UnitFiles | u
     readTextFile(host, dropIn),
   ]);
   const there = content === undefined ? unit !== undefined && unit.load !== 'not-found' : ownFile !== undefined;
-  return there || ownDropIn !== undefined ? { unit, file: ownFile, dropIn: ownDropIn } : undefined;
+  return there || ownDropIn !== undefined || isMasked(unit) ? { unit, file: ownFile, dropIn: ownDropIn } : undefined;
 }
 
 function titled(title: string, changes: readonly Change[]): readonly Change[] {

@@ -35,7 +35,13 @@ async function log(host: Host, unit: string, since: number): Promise<string> {
 export async function startUnit(host: Host, unit: string): Promise<void> {
   const since = Date.now();
   const output = await host.run(['systemctl', 'start', '--', unit], { timeout: 180 });
-  if (output.exitCode === 0 && !(await failsSoon(host, unit))) return;
+  const outcome = await settle(host, unit);
+  if (output.exitCode === 0 && outcome === 'started') return;
+  if (outcome === 'skipped') {
+    throw new DeployError('unit-failed', `${unit} does not start on this host: its own conditions are not met.`, {
+      hint: `\`systemctl status ${unit}\` on the host shows which; do not declare the unit for such a host.`,
+    });
+  }
   const said = await log(host, unit, since);
   const port = takenPort(said);
   const listener = port === undefined ? undefined : await listenerOf(host, port);
@@ -50,13 +56,18 @@ export async function startUnit(host: Host, unit: string): Promise<void> {
   });
 }
 
-async function failsSoon(host: Host, unit: string): Promise<boolean> {
-  const ask = async () => {
-    const { stdout } = await host.run(['systemctl', 'show', '--property', 'ActiveState,SubState,Type', '--', unit]);
-    return { failed: /=failed$|=auto-restart$/m.test(stdout), simple: /^Type=(simple|exec|idle)$/m.test(stdout) };
-  };
-  const first = await ask();
-  if (first.failed || !first.simple) return first.failed;
-  await new Promise((resolve) => setTimeout(resolve, SETTLE));
-  return (await ask()).failed;
+async function ask(host: Host, unit: string): Promise<ReadonlyMap<string, string>> {
+  const properties = 'ActiveState,SubState,Type,ConditionResult';
+  const { stdout } = await host.run(['systemctl', 'show', '--property', properties, '--', unit]);
+  return new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string]));
+}
+
+async function settle(host: Host, unit: string): Promise<'started' | 'failed' | 'skipped'> {
+  let state = await ask(host, unit);
+  if (['simple', 'exec', 'idle'].includes(state.get('Type') ?? '') && state.get('ActiveState') === 'active') {
+    await new Promise((resolve) => setTimeout(resolve, SETTLE));
+    state = await ask(host, unit);
+  }
+  if (state.get('ActiveState') === 'inactive' && state.get('ConditionResult') === 'no') return 'skipped';
+  return state.get('ActiveState') === 'failed' || state.get('SubState') === 'auto-restart' ? 'failed' : 'started';
 }
