@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { asDeployError } from '#core/errors';
 import { type ConvergeRequest, type Request, requestSchema } from '#protocol/plan';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
+import { ownDirectory } from './files.ts';
 import { newOperation, openJournal } from './journal.ts';
 import { lockHolder, takeLock } from './lock.ts';
 import { createHost } from './machine.ts';
@@ -97,6 +97,12 @@ function refuse(thrown: unknown): number {
   return error.exitCode;
 }
 
+/** Makes the folders that the host side keeps its memory in. nginx has to get through the first to the slots' flags. */
+async function prepareState(): Promise<void> {
+  await ownDirectory(PATHS.state, 0o711);
+  for (const path of [PATHS.ownership, PATHS.pending, PATHS.originals, PATHS.guards]) await ownDirectory(path);
+}
+
 /**
  * One session over standard input and output: says hello with the facts, reads one request, answers with events. Once
  * the request is read, the session works on to its end whether or not anybody still listens.
@@ -119,7 +125,7 @@ export async function session(): Promise<number> {
     });
   });
   try {
-    await mkdir(PATHS.state, { recursive: true, mode: 0o711 });
+    await prepareState();
     const [facts, holder] = await Promise.all([readFacts(), lockHolder()]);
     const busy = holder === undefined ? {} : { busy: `deploy ${holder.verb} by ${holder.by} since ${holder.since}` };
     tell(

@@ -106,7 +106,6 @@ const stamp = {
 
 export const eventBodySchema = z.discriminatedUnion('type', bodies);
 export type EventBody = z.infer<typeof eventBodySchema>;
-export type EventType = EventBody['type'];
 
 /** One line of an operation's event log and of `--json`. */
 export type Event = EventBody & {
