@@ -83,7 +83,7 @@ export function authentication(attempt: Attempt): Authentication {
 
   function failure(reason?: string): DeployError {
     const who = `${attempt.user}@${attempt.address}`;
-    const offered = tried.length === 0 ? 'nothing could be offered' : `offered were ${tried.join(', ')}`;
+    const offered = tried.length === 0 ? 'there was nothing to offer' : `offered: ${tried.join(', ')}`;
     const takesWhat = accepted === undefined ? '' : `; the host takes ${accepted.join(', ') || 'nothing'}`;
     const others = passedOver.length === 0 ? '' : `; passed over: ${passedOver.join('; ')}`;
     const why = reason === undefined ? '' : ` (${reason})`;
@@ -105,7 +105,7 @@ export function authentication(attempt: Attempt): Authentication {
     }
     const password = accepted?.some((method) => method === 'password' || method === 'keyboard-interactive') === true;
     if (password && attempt.ask === undefined) {
-      return 'The host takes a password: run the command in a terminal to be asked for it, or add your key to the host first.';
+      return 'The host takes a password: run the same command with --ask-password, or add your key to the host first.';
     }
     return `Add your public key to ~/.ssh/authorized_keys of ${user} on the host (ssh-copy-id ${user}@${address}), or name the right key with identityFile in the inventory.`;
   }

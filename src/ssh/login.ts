@@ -3,21 +3,15 @@ import { NodeSSH } from 'node-ssh';
 import type { Client, ClientChannel, ConnectConfig } from 'ssh2';
 import { DeployError } from '#core/errors';
 import { authentication } from '#ssh/authentication';
+import { broken, closed, type Progress } from '#ssh/breakage';
+import { askForCommand, forward } from '#ssh/channels';
 import { type Deadline, unlessAborted } from '#ssh/deadline';
 import { type Identity, identities } from '#ssh/identity';
 import { type HostKey, hostKey, hostKeyOffer, knownKeys } from '#ssh/known-hosts';
 import { type Pipeline, pipeline } from '#ssh/pipelining';
 import type { Route } from '#ssh/route';
-import { type Carrier, killChannel, watch } from '#ssh/session';
+import type { Carrier } from '#ssh/session';
 import { refusal } from '#ssh/trust';
-
-/** How far a login has come. */
-export interface Progress {
-  /** Keys are exchanged and the host's is accepted. */
-  shaken: boolean;
-  /** We are let in. */
-  ready: boolean;
-}
 
 export interface LoginOptions {
   readonly knownHosts: readonly string[];
@@ -151,7 +145,7 @@ export async function logIn(route: Route, socket: Duplex, options: LoginOptions)
     },
     signed: () => {
       if (turns === undefined || ahead === undefined || early !== undefined) return;
-      early = turns.ahead(ahead, () => ask(client, route, carrier, ahead, deadline.signal));
+      early = turns.ahead(ahead, () => askForCommand(client, route, carrier, ahead, deadline.signal));
       early?.catch(() => undefined);
     },
     fail: drop,
@@ -210,7 +204,7 @@ export async function logIn(route: Route, socket: Duplex, options: LoginOptions)
     exec: (command, signal) => {
       const asked = command === ahead ? early : undefined;
       early = undefined;
-      return asked ?? ask(client, route, carrier, command, signal);
+      return asked ?? askForCommand(client, route, carrier, command, signal);
     },
     forward: (address, port, signal) => forward(client, route, carrier, address, port, signal),
     end: () => {
@@ -236,110 +230,6 @@ function paused<A extends unknown[]>(
   deadline: Deadline,
 ): ((...words: A) => Promise<string>) | undefined {
   return ask && ((...words) => deadline.paused(() => ask(...words)));
-}
-
-function ask(
-  client: Client,
-  route: Route,
-  carrier: Carrier,
-  command: string,
-  signal: AbortSignal,
-): Promise<ClientChannel> {
-  return new Promise((resolve, reject) => {
-    const refuse = (cause: Error) =>
-      reject(
-        carrier.lost() ??
-          new DeployError('session-refused', `${route.place} let us in and runs no command: ${cause.message}`, {
-            hint: `Look at MaxSessions and ForceCommand in sshd_config on the host, and at the shell of ${route.user}.`,
-            host: route.name,
-            cause,
-          }),
-      );
-    try {
-      client.exec(command, (error, channel) => {
-        if (error !== undefined) return refuse(error);
-        watch(channel);
-        if (signal.aborted) killChannel(channel);
-        resolve(channel);
-      });
-    } catch (error) {
-      refuse(error as Error);
-    }
-  });
-}
-
-function forward(
-  client: Client,
-  route: Route,
-  carrier: Carrier,
-  address: string,
-  port: number,
-  signal: AbortSignal,
-): Promise<Duplex> {
-  const stream = new Promise<Duplex>((resolve, reject) => {
-    const refuse = (cause: Error & { reason?: unknown }) =>
-      reject(
-        carrier.lost() ??
-          new DeployError(
-            cause.reason === 1 ? 'session-refused' : 'host-unreachable',
-            `${route.place} opens no way to ${address}:${port}: ${cause.message}`,
-            {
-              hint: 'Check the address as that host sees it, and AllowTcpForwarding in its sshd_config.',
-              host: route.name,
-              cause,
-            },
-          ),
-      );
-    try {
-      client.forwardOut('127.0.0.1', 0, address, port, (error, channel) => {
-        if (error !== undefined) return refuse(error);
-        channel.on('error', () => undefined);
-        // Unlike a socket, a channel stays half open where the other end has gone.
-        channel.once('end', () => channel.close());
-        if (signal.aborted) channel.close();
-        resolve(channel);
-      });
-    } catch (error) {
-      refuse(error as Error);
-    }
-  });
-  return unlessAborted(stream, signal);
-}
-
-function broken(route: Route, progress: Progress, cause: unknown): DeployError {
-  const said = cause instanceof Error ? `: ${cause.message}` : '';
-  if (progress.shaken) {
-    const when = progress.ready ? 'broke' : 'was closed by the host while we logged in';
-    return new DeployError('connection-lost', `the connection to ${route.place} ${when}${said}`, {
-      hint: 'Run the same command again; an operation that had started on the host goes on there: `deploy attach <environment>`.',
-      host: route.name,
-      cause,
-    });
-  }
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  if (cause === undefined || typeof code === 'string' || /before handshake/.test(said)) {
-    return new DeployError(
-      'host-unreachable',
-      `${route.place} takes the connection and closes it before the SSH handshake is done${said}`,
-      {
-        hint: 'It may be starting up, have too many logins at once, or ban this address (fail2ban): wait a minute and try again.',
-        host: route.name,
-        cause,
-      },
-    );
-  }
-  return new DeployError('handshake-failed', `no SSH handshake with ${route.place}${said}`, {
-    hint: 'Check that an SSH server listens on that port; it must allow curve25519-sha256 and an AES-GCM or ChaCha20 cipher.',
-    host: route.name,
-    cause,
-  });
-}
-
-function closed(route: Route): DeployError {
-  return new DeployError('connection-lost', `the connection to ${route.place} is closed`, {
-    hint: 'Run the same command again.',
-    host: route.name,
-  });
 }
 
 /** Says goodbye and goes as soon as the words have left this machine. */

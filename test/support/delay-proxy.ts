@@ -60,23 +60,27 @@ export async function startDelayProxy(options: DelayProxyOptions): Promise<Delay
 
   function carry(from: Socket, target: Promise<Socket>, notBefore: number, seen: () => void): void {
     const queue: { due: number; deliver: (to: Socket) => void }[] = [];
-    let timer: NodeJS.Timeout | undefined;
+    let waiting = false;
+    const wait = () => {
+      if (waiting || frozen || queue[0] === undefined) return;
+      waiting = true;
+      setTimeout(flush, Math.max(0, queue[0].due - performance.now()));
+    };
     const flush = async () => {
-      timer = undefined;
       const to = await target;
+      waiting = false;
       while (!frozen && queue[0] !== undefined && queue[0].due <= performance.now()) queue.shift()?.deliver(to);
-      const next = queue[0];
-      if (next !== undefined && !frozen) timer = setTimeout(flush, Math.max(0, next.due - performance.now()));
+      wait();
     };
     const later = (deliver: (to: Socket) => void) => {
       queue.push({ due: Math.max(performance.now(), notBefore) + oneWay, deliver });
-      timer ??= setTimeout(flush, (queue[0]?.due ?? 0) - performance.now());
+      wait();
     };
     from.on('data', (chunk: Buffer) => {
       if (frozen) return;
       seen();
       later((to) => {
-        if (to.write(chunk)) return;
+        if (to.write(chunk) || from.isPaused()) return;
         from.pause();
         to.once('drain', () => from.resume());
       });
