@@ -110,7 +110,7 @@ export const nftTableKind = defineKind({
   id: ({ family, name }) => `${family} ${name}`,
   read,
   diff,
-  async apply(host, wanted) {
+  async apply(host, wanted, state) {
     const at = places(wanted);
     const text = renderRules(wanted);
     await inTrialFolder(host, async (folder) => {
@@ -125,8 +125,9 @@ export const nftTableKind = defineKind({
     });
     await host.writeFile(at.rules, text, PRIVATE);
     await host.writeFile(at.unit, renderUnit(wanted), PUBLIC);
-    await host.must(['systemctl', 'daemon-reload']);
-    await host.must(['systemctl', 'enable', '--quiet', unitName(wanted)]);
+    // Enabling also has systemd read the unit again.
+    if (state?.boot !== true) await host.must(['systemctl', 'enable', '--quiet', unitName(wanted)]);
+    else if (state.unit?.content !== renderUnit(wanted)) await host.must(['systemctl', 'daemon-reload']);
     // Reloading runs nft again as one transaction; restarting would leave the host without the table for a moment.
     await host.must(['systemctl', 'reload-or-restart', unitName(wanted)], {
       hint: `Look at \`systemctl status ${unitName(wanted)}\` on the host.`,

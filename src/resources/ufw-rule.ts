@@ -80,9 +80,12 @@ function diff(state: State | undefined, wanted: Props): readonly Change[] {
 }
 
 // Families apart, since one of them may have a foreign rule that must stay as it is.
-const everywhere = (v6: boolean): string => (v6 ? '::/0' : '0.0.0.0/0');
+const everywhere = (v6: boolean | undefined): string => (v6 === undefined ? 'any' : v6 ? '::/0' : '0.0.0.0/0');
 
-function ufwArguments({ action, port, protocol, from }: Omit<Props, 'comment'>, v6: boolean): readonly string[] {
+function ufwArguments(
+  { action, port, protocol, from }: Omit<Props, 'comment'>,
+  v6: boolean | undefined,
+): readonly string[] {
   const origin = from === 'any' ? everywhere(v6) : from;
   return [action, 'proto', protocol, 'from', origin, 'to', everywhere(v6), 'port', String(port)];
 }
@@ -106,6 +109,10 @@ export const ufwRuleKind = defineKind({
       });
     }
     if (state.families.includes(true)) await turnOnIpv6(host, state.ufw);
+    if (wanted.from === 'any' && state.same.length === 0 && state.families.length === 2) {
+      await host.must(['ufw', ...ufwArguments(wanted, undefined), 'comment', tag(wanted)]);
+      return;
+    }
     for (const v6 of state.families) {
       const there = state.same.find((rule) => rule.v6 === v6);
       if (there !== undefined && matches(there, wanted)) continue;
