@@ -1,5 +1,6 @@
 import type { Audience } from '#cli/operate';
 import { type Paint, paintFor } from '#cli/paint';
+import { openQuestion } from '#cli/prompter';
 import { formatBytes, formatSeconds } from '#core/units';
 import type { Event } from '#protocol/event';
 import type { Change, Step, Trigger } from '#protocol/plan';
@@ -126,6 +127,7 @@ function statusLine(terminal: Terminal): { show(text: string): void; clear(): vo
   let frame = 0;
   let timer: NodeJS.Timeout | undefined;
   const draw = () => {
+    if (openQuestion() !== undefined) return;
     frame = (frame + 1) % FRAMES.length;
     terminal.write(`\r\u001b[2K${FRAMES[frame]} ${text}`.slice(0, (terminal.columns ?? 80) + 5));
   };
@@ -151,6 +153,8 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
   const playbookOf = new Map<string, string>();
   const prefix = (host: string | undefined) => (hosts.length > 1 && host !== undefined ? `${paint.cyan(host)} ` : '');
   const line: Line = (text) => {
+    const question = openQuestion();
+    if (question !== undefined) return void question.then(() => line(text));
     status.clear();
     terminal.write(`${text}\n`);
   };

@@ -1,7 +1,8 @@
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { rememberLogin } from '#cli/logins';
 import { packageDirectory, runnerFile } from '#cli/project';
-import { connectOptions, type ReachOptions, reach, targetOf } from '#cli/reach';
+import { connectOptions, placeOf, type ReachOptions, reach, targetOf } from '#cli/reach';
 import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -63,6 +64,7 @@ async function answerGuard(
   try {
     await using fresh = await connect(targetOf(host, environment.ssh.user), connectOptions(environment));
     await prove(fresh, bundle, guard);
+    await rememberLogin(placeOf(host), environment.ssh.user);
   } catch (error) {
     const { message } = asDeployError(error);
     // The operation says how it ended; that it cannot be told any more is its own matter.

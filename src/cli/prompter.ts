@@ -5,6 +5,28 @@ export function isInteractive(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
 
+let turn: Promise<void> | undefined;
+
+/** Settles when nobody is being asked anything any more; undefined where nobody is. */
+export function openQuestion(): Promise<void> | undefined {
+  return turn;
+}
+
+/** Several hosts may want to ask at once; a person answers one after the other. */
+async function inTurn<T>(ask: () => Promise<T>): Promise<T> {
+  while (turn !== undefined) await turn;
+  let done: () => void = () => undefined;
+  turn = new Promise((resolve) => {
+    done = resolve;
+  });
+  try {
+    return await ask();
+  } finally {
+    turn = undefined;
+    done();
+  }
+}
+
 // Answers go to standard output, questions never do.
 const toTerminal = { output: process.stderr };
 
@@ -13,7 +35,7 @@ export async function askSecret(message: string): Promise<string> {
   const { default: inquirer } = await import('inquirer');
   const prompt = inquirer.createPromptModule(toTerminal);
   try {
-    const { answer } = await prompt([{ type: 'password', name: 'answer', message, mask: false }]);
+    const { answer } = await inTurn(() => prompt([{ type: 'password', name: 'answer', message, mask: false }]));
     return answer as string;
   } catch (error) {
     throw new DeployError('interrupted', 'Nothing was entered.', { hint: 'Run the same command again.', cause: error });
@@ -25,7 +47,7 @@ export async function confirm(message: string): Promise<boolean> {
   const { default: inquirer } = await import('inquirer');
   const prompt = inquirer.createPromptModule(toTerminal);
   try {
-    const { answer } = await prompt([{ type: 'confirm', name: 'answer', message, default: false }]);
+    const { answer } = await inTurn(() => prompt([{ type: 'confirm', name: 'answer', message, default: false }]));
     return answer as boolean;
   } catch (error) {
     throw new DeployError('interrupted', 'Nothing was answered.', {

@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { lastLogin, rememberLogin } from '#cli/logins';
 import { askSecret, isInteractive } from '#cli/prompter';
 import { DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -40,20 +41,34 @@ export function connectOptions(environment: Environment): ConnectOptions {
   };
 }
 
+/** How a host is known in this machine's memory of logins. */
+export function placeOf(host: Host): string {
+  return `${host.address}:${host.port}`;
+}
+
 /**
- * Connects to a host as the user Slipway made, and where that user does not exist yet, as the user of the first contact.
+ * Connects to a host as the user Slipway made, or where that user does not exist yet, as the user of the first contact:
+ * first as whoever was let in the last time.
  */
 export async function reach(environment: Environment, host: Host, options: ReachOptions): Promise<Connection> {
   const shared = connectOptions(environment);
-  const login = (user: string, more: Partial<ConnectOptions> = {}) =>
-    connect(targetOf(host, user), { ...shared, ahead: startCommand(user, options.bundle), ...more });
   const password = () => askSecret(`Password of ${host.user}@${host.address}:`);
-  const first = options.askPassword ? { password } : {};
-  if (host.user === environment.ssh.user) return login(host.user, first);
-  try {
-    return await login(environment.ssh.user);
-  } catch (error) {
-    if (!(error instanceof DeployError) || error.code !== 'authentication-failed') throw error;
-    return await login(host.user, first);
+  const last = await lastLogin(placeOf(host));
+  const users = new Set([last === host.user ? host.user : environment.ssh.user, environment.ssh.user, host.user]);
+  let refusal: unknown;
+  for (const user of users) {
+    try {
+      const connection = await connect(targetOf(host, user), {
+        ...shared,
+        ahead: startCommand(user, options.bundle),
+        ...(options.askPassword && user === host.user ? { password } : {}),
+      });
+      await rememberLogin(placeOf(host), user);
+      return connection;
+    } catch (error) {
+      if (!(error instanceof DeployError) || error.code !== 'authentication-failed') throw error;
+      refusal = error;
+    }
   }
+  throw refusal;
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { $ as shell } from 'zx/core';
 import { commandLine } from '#core/quote';
 
@@ -44,6 +44,13 @@ const spawnDeaf = ((...args: Parameters<typeof spawn>) => {
   return child;
 }) as typeof spawn;
 
+// A program may end before it has read all of its input; that is its own affair, and told by its exit code.
+function feed(stdin: Writable, input: string | Buffer | Readable): void {
+  stdin.on('error', () => undefined);
+  if (typeof input === 'string' || Buffer.isBuffer(input)) stdin.end(input);
+  else input.pipe(stdin);
+}
+
 /**
  * Runs a program on this machine and resolves with what it did, whatever its exit code: the caller decides what a
  * failure means. Programs are given as argument vectors; no shell syntax is ever interpreted.
@@ -70,7 +77,9 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
-  const output = await $`${commandLine(argv)}`;
+  const running = $`${commandLine(argv)}`;
+  if (options.input !== undefined) feed(running.stdin, options.input);
+  const output = await running;
   const duration = (performance.now() - started) / 1000;
   return {
     argv,

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, readlink, rename, rm } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, open, readdir, readFile, readlink, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { FileAttributes, FileState } from '#resources/resource';
 import type { Accounts } from './accounts.ts';
@@ -139,8 +139,18 @@ export async function removeManaged(path: string): Promise<void> {
     await replaceFile(path, Buffer.from(original.content, 'base64'), { mode, uid, gid });
   } else {
     await rm(path, { force: true });
+    await removeEmptyParents(path);
   }
   await rm(originalPath(path), { force: true });
+}
+
+// Folders below our own were made along with what was written into them, so they go with the last of it.
+async function removeEmptyParents(path: string): Promise<void> {
+  for (let folder = dirname(path); folder.startsWith(`${PATHS.configuration}/`); folder = dirname(folder)) {
+    const isEmpty = (await listIfThere(folder)).length === 0;
+    if (!isEmpty) return;
+    await rmdir(folder).catch(() => undefined);
+  }
 }
 
 /** Makes a directory with its mode, root's own. */

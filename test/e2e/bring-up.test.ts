@@ -166,7 +166,7 @@ test('nothing is open but what the inventory declares', async () => {
 });
 
 test('nothing of Slipway stays resident', async () => {
-  expect(await inside('pgrep -fa slipway-host || echo none')).toBe('none\n');
+  expect(await inside('pgrep -fa [s]lipway-host || echo none')).toBe('none\n');
 });
 
 test('a reboot changes nothing', async () => {

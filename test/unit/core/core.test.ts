@@ -45,6 +45,11 @@ describe('run', () => {
     expect(output.exitCode).toBeNull();
   });
 
+  test('a program that reads none of its input ends as it would', async () => {
+    const runs = await Promise.all(Array.from({ length: 20 }, () => run(['true'], { input: 'x'.repeat(1_000_000) })));
+    expect(runs.map(({ exitCode }) => exitCode)).toEqual(runs.map(() => 0));
+  });
+
   test('input arrives whole, whatever its characters', async () => {
     const input = 'zażółć 🚢\n'.repeat(20_000);
     expect((await run(['cat'], { input })).stdout).toBe(input);
