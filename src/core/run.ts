@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { $ as shell } from 'zx/core';
 import { commandLine } from '#core/quote';
 
@@ -44,13 +44,6 @@ const spawnDeaf = ((...args: Parameters<typeof spawn>) => {
   return child;
 }) as typeof spawn;
 
-// A program may end before it has read all of its input; that is its own affair, and told by its exit code.
-function feed(stdin: Writable, input: string | Buffer | Readable): void {
-  stdin.on('error', () => undefined);
-  if (typeof input === 'string' || Buffer.isBuffer(input)) stdin.end(input);
-  else input.pipe(stdin);
-}
-
 /**
  * Runs a program on this machine and resolves with what it did, whatever its exit code: the caller decides what a
  * failure means. Programs are given as argument vectors; no shell syntax is ever interpreted.
@@ -71,15 +64,15 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     killSignal: 'SIGKILL',
     timeout: `${Math.ceil(timeout * 1000)}ms`,
     timeoutSignal: 'SIGKILL',
-    // zx takes an empty string for no input at all, and would leave the program waiting for its end.
-    input: options.input === undefined || options.input === '' ? Buffer.alloc(0) : options.input,
+    // Without input a program reads an empty file; an open pipe would leave it waiting.
+    ...(options.input === undefined || options.input === ''
+      ? { stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] }
+      : { input: options.input }),
     env: { ...process.env, LC_ALL: 'C.UTF-8', ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
-  const running = $`${commandLine(argv)}`;
-  if (options.input !== undefined) feed(running.stdin, options.input);
-  const output = await running;
+  const output = await $`${commandLine(argv)}`;
   const duration = (performance.now() - started) / 1000;
   return {
     argv,
