@@ -109,7 +109,8 @@ async function inOrder(
 
 async function differences(host: Host, own: string, wanted: Wanted, said: string): Promise<readonly Difference[]> {
   const effective = parseEffective(said);
-  const different = [...wanted.effective].filter(([option, should]) => effective.get(option) !== should);
+  // Debian 12's sshd knows DebianBanner and does not print it: what it keeps to itself is '' on both sides.
+  const different = [...wanted.effective].filter(([option, should]) => (effective.get(option) ?? '') !== should);
   if (different.length === 0) return [];
   const files = await inOrder(host, own, wanted.content);
   return different.map(([option, should]) => {
