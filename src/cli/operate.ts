@@ -13,7 +13,7 @@ import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { ConvergeRequest, Declaration } from '#protocol/plan';
 import { connect } from '#ssh/connection';
-import { type HostSession, openHost, prove } from '#ssh/operation';
+import { type HostSession, loginAfresh, openHost, prove } from '#ssh/operation';
 import { type Bundle, readBundle } from '#ssh/runner';
 
 /** Where events and local progress go. */
@@ -62,7 +62,9 @@ async function answerGuard(
   guard: string,
 ): Promise<void> {
   try {
-    await using fresh = await connect(targetOf(host, environment.ssh.user), connectOptions(environment));
+    await using fresh = await loginAfresh(() =>
+      connect(targetOf(host, environment.ssh.user), connectOptions(environment)),
+    );
     await prove(fresh, bundle, guard);
     await rememberLogin(placeOf(host), environment.ssh.user);
   } catch (error) {

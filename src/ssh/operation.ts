@@ -1,4 +1,4 @@
-import { DeployError } from '#core/errors';
+import { asDeployError, DeployError } from '#core/errors';
 import { commandLine } from '#core/quote';
 import { type Event, parseEvent } from '#protocol/event';
 import type { Request } from '#protocol/plan';
@@ -104,6 +104,25 @@ function hostSession(
     refuseProof: (guard, failure) => session.write(`${JSON.stringify({ guard, failure })}\n`),
     close: () => session.end(),
   };
+}
+
+/** Seconds in which an sshd that was just told to read its configuration again may refuse connections. */
+const RELOADING = 10;
+
+/**
+ * A fresh connection, tried again while sshd refuses it: a reload closes its sockets for a moment before it opens them
+ * again.
+ */
+export async function loginAfresh(open: () => Promise<Connection>): Promise<Connection> {
+  const until = Date.now() + RELOADING * 1000;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (asDeployError(error).code !== 'host-unreachable' || Date.now() >= until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
 }
 
 /** Proves access through a fresh connection: that its user becomes root and leaves the guard its mark. */

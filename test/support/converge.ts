@@ -10,7 +10,7 @@ import type { Declaration, Step } from '#protocol/plan';
 import type { Declared } from '#resources/resource';
 import type { SandboxHost } from '#sandbox/sandbox';
 import { type Connection, connect } from '#ssh/connection';
-import { openHost, prove } from '#ssh/operation';
+import { loginAfresh, openHost, prove } from '#ssh/operation';
 import { type Bundle, readBundle } from '#ssh/runner';
 
 /** What one run through the real engine on a real host did. */
@@ -84,7 +84,7 @@ export async function onHost(host: SandboxHost): Promise<OnHost> {
       if (event.type === 'guard.proof-wanted') {
         if (loginUser === 'nobody') await session.refuseProof(event.guard, 'this test refuses it');
         else {
-          await using fresh = await login(loginUser);
+          await using fresh = await loginAfresh(() => login(loginUser));
           await prove(fresh, runner, event.guard);
         }
       }
