@@ -12,7 +12,7 @@ import { type Entry, enter, meet } from '#ssh/way';
 
 export type { HostKey, KnownKey } from '#ssh/known-hosts';
 export type { Target } from '#ssh/route';
-export type { Exit, Output, Session } from '#ssh/session';
+export type { Output, Session } from '#ssh/session';
 export type { UploadOptions } from '#ssh/upload';
 
 export interface ConnectOptions {
