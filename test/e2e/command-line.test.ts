@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { ERROR_CODES } from '#core/error-codes';
+import { deploy } from '#test/support/cli';
+import { makeProject } from '#test/support/project';
+
+test('`deploy` alone and with --help shows every verb', async () => {
+  const help = await deploy(['--help']);
+  expect(help.code).toBe(0);
+  for (const verb of ['up', 'plan', 'attach', 'trust', 'check', 'explain', 'sandbox'])
+    expect(help.stdout).toMatch(new RegExp(`^  ${verb} `, 'm'));
+});
+
+test.each(['up', 'plan', 'attach', 'trust', 'check', 'explain', 'sandbox'])(
+  '`deploy %s --help` explains its arguments',
+  async (verb) => {
+    const help = await deploy([verb, '--help']);
+    expect(help.code).toBe(0);
+    expect(help.stdout).toContain(`Usage: deploy ${verb}`);
+  },
+);
+
+test('a verb that does not exist is a usage error with the nearest one that does', async () => {
+  const run = await deploy(['plann', 'prod']);
+  expect(run.code).toBe(2);
+  expect(run.stderr).toContain('Did you mean plan?');
+});
+
+test('`deploy explain` knows every code, and refuses others', async () => {
+  const all = await deploy(['explain']);
+  for (const code of Object.keys(ERROR_CODES)) expect(all.stdout).toContain(`${code} (exit `);
+  expect((await deploy(['explain', 'host-unreachable'])).stdout).toContain('exit 6');
+  expect((await deploy(['explain', 'nonsense'])).code).toBe(2);
+});
+
+test('outside a project it says so', async () => {
+  const run = await deploy(['up', 'prod'], { cwd: '/' });
+  expect(run.code).toBe(2);
+  expect(run.stderr).toContain('There is no inventory/ folder in / or above.');
+});
+
+test('an environment that does not exist is answered with those that do', async () => {
+  const project = makeProject();
+  project.write('staging', {});
+  const run = await deploy(['up', 'prod'], { cwd: project.folder });
+  expect(run.code).toBe(2);
+  expect(run.stderr).toContain('staging');
+});
+
+test('for machines an error is one line of JSON', async () => {
+  const project = makeProject();
+  project.write('prod', {
+    app: 'shop',
+    hosts: { web: { address: '127.0.0.1', port: 1 } },
+    ssh: {
+      authorizedKeys: ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample01 me@here'],
+    },
+  });
+  const run = await deploy(['plan', 'prod', '--json'], { cwd: project.folder });
+  expect(run.code).toBe(6);
+  expect(JSON.parse(run.stdout)).toMatchObject({ type: 'error', code: 'host-unreachable', host: 'web' });
+});
