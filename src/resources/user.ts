@@ -135,10 +135,18 @@ async function update(host: Host, wanted: Props, state: UserState): Promise<void
   await host.must(['install', '-d', '-m', '0700', '-o', name, '-g', group ?? state.primary, '--', directory]);
 }
 
+// After the last logout systemd keeps the user's own manager for ten seconds (logind.conf(5), UserStopDelaySec).
+async function endLeftSession(host: Host, { name, uid }: Passwd): Promise<void> {
+  const state = await host.run(['loginctl', 'show-user', name, '--property', 'State', '--value']);
+  const left = ['closing', 'lingering'].includes(state.stdout.trim());
+  if (left) await host.run(['systemctl', 'stop', `user@${uid}.service`], { timeout: 30 });
+}
+
 async function remove(host: Host, footprint: Record<string, unknown>): Promise<void> {
   const name = footprint['name'] as string;
   const user = (await readUsers(host)).get(name);
   if (user === undefined) return;
+  await endLeftSession(host, user);
   await change(host, name, ['userdel', name]);
   if ((await host.stat(user.home))?.type !== 'directory') return;
   host.warn(`The user ${name} is gone; ${user.home} stays.`, `Remove it when nobody needs it: rm -r ${user.home}`);
