@@ -126,7 +126,7 @@ async function bringBundle(connection: Connection, bundle: Bundle): Promise<stri
   const file = `${incoming}/slipway-host.mjs`;
   await asRootOrFail(
     connection,
-    `set -e; mkdir -p ${incoming}; gunzip > ${file}; echo ${quote(`${bundle.sha256}  ${file}`)} | sha256sum --check --status`,
+    `set -e; mkdir -p ${incoming}; gunzip > ${file}; echo ${quote(`${bundle.sha256}  ${file}`)} | sha256sum --check --status || { rm -rf ${incoming}; echo 'what arrived is not what was sent' >&2; exit 1; }`,
     'Bringing the runner',
     { input: gzipSync(bundle.content), timeout: 120 },
   );
