@@ -74,10 +74,11 @@ export async function compose(
   let rest = '';
   try {
     await execCompose(what.name, [...what.args], {
-      // docker-compose knows no deadline and gives nothing to end the child by; coreutils' timeout does.
+      // docker-compose knows no deadline and gives nothing to end the child by; coreutils' timeout does. And Compose
+      // ends with us: otherwise it would be in the way of the run that takes up what a killed one has left.
       executable: {
-        executablePath: 'timeout',
-        options: ['--kill-after=20', `${what.timeout}`, 'docker'],
+        executablePath: 'setpriv',
+        options: ['--pdeathsig', 'TERM', 'timeout', '--kill-after=20', `${what.timeout}`, 'docker'],
       },
       composeOptions: [
         '--progress=plain',
