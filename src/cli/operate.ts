@@ -85,6 +85,9 @@ async function operateOn(
   try {
     audience.progress(host.name, `connecting to ${host.address}`);
     await using connection = await reach(environment, host, options);
+    for (const message of connection.warnings) {
+      audience.event({ type: 'warning', message, at: new Date().toISOString(), host: host.name });
+    }
     const session = await openHost(connection, bundle, (message) => audience.progress(host.name, message));
     const { facts } = session.hello;
     audience.event({ ...session.hello, host: host.name });

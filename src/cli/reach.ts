@@ -52,7 +52,7 @@ export function placeOf(host: Host): string {
  */
 export async function reach(environment: Environment, host: Host, options: ReachOptions): Promise<Connection> {
   const shared = connectOptions(environment);
-  const password = () => askSecret(`Password of ${host.user}@${host.address}:`);
+  const password = (question: string) => askSecret(`${host.user}@${host.address}: ${question}`);
   const last = await lastLogin(placeOf(host));
   const users = new Set([last === host.user ? host.user : environment.ssh.user, environment.ssh.user, host.user]);
   let refusal: unknown;
