@@ -35,7 +35,9 @@ export async function askSecret(message: string): Promise<string> {
   const { default: inquirer } = await import('inquirer');
   const prompt = inquirer.createPromptModule(toTerminal);
   try {
-    const { answer } = await inTurn(() => prompt([{ type: 'password', name: 'answer', message, mask: false }]));
+    const { answer } = await inTurn(() =>
+      prompt([{ type: 'password', name: 'answer', message: message.trimEnd(), mask: false }]),
+    );
     return answer as string;
   } catch (error) {
     throw new DeployError('interrupted', 'Nothing was entered.', { hint: 'Run the same command again.', cause: error });

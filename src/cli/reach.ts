@@ -51,8 +51,12 @@ export function placeOf(host: Host): string {
  * first as whoever was let in the last time.
  */
 export async function reach(environment: Environment, host: Host, options: ReachOptions): Promise<Connection> {
+  if (options.askPassword && !isInteractive()) {
+    throw new DeployError('usage', 'Nobody is at a terminal to be asked for a password.', {
+      hint: 'Run the command in a terminal, or add your key to the host and leave out --ask-password.',
+    });
+  }
   const shared = connectOptions(environment);
-  const password = (question: string) => askSecret(`${host.user}@${host.address}: ${question}`);
   const last = await lastLogin(placeOf(host));
   const users = new Set([last === host.user ? host.user : environment.ssh.user, environment.ssh.user, host.user]);
   let refusal: unknown;
@@ -61,7 +65,7 @@ export async function reach(environment: Environment, host: Host, options: Reach
       const connection = await connect(targetOf(host, user), {
         ...shared,
         ahead: startCommand(user, options.bundle),
-        ...(options.askPassword && user === host.user ? { password } : {}),
+        ...(options.askPassword && user === host.user ? { password: askSecret } : {}),
       });
       await rememberLogin(placeOf(host), user);
       return connection;
