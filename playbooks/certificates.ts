@@ -35,7 +35,7 @@ export const certificates = definePlaybook({
   resources({ environment, facts, render }) {
     const { app, routes, proxy } = environment;
     if (routes.length === 0) return [];
-    const { email, directory, ca, renewBefore } = environment.certificates;
+    const { email, directory, ca, renewBefore, preflight } = environment.certificates;
     const { http2Directive } = nginxCapabilities(facts);
     return [
       ...routes.flatMap(({ domain, paths }) => [
@@ -43,6 +43,7 @@ export const certificates = definePlaybook({
           {
             domains: [domain],
             directory,
+            preflight,
             ...(email === undefined ? {} : { email }),
             ...(ca === undefined ? {} : { ca }),
             ...(renewBefore === undefined ? {} : { renewBefore }),

@@ -76,7 +76,8 @@ export function judge(domain: string, findings: readonly Finding[], hostAddresse
   }
   const good = findings.some(({ outcome }) => outcome === 'token');
   const record = `${RECORD(worst.address)} record ${worst.address}`;
-  const nat = 'If it is the public side of an address translation, set `preflight: warn`.';
+  const nat =
+    'If it is the public side of an address translation, set `certificates: { preflight: warn }` in the inventory.';
   return {
     warnings,
     error: {

@@ -196,4 +196,6 @@ export interface Certificates {
   readonly ca: string | undefined;
   /** Seconds before the end of validity; undefined: a third of the certificate's lifetime. */
   readonly renewBefore: number | undefined;
+  /** Whether a host must see that DNS and port 80 lead to it before it asks for a certificate. */
+  readonly preflight: 'require' | 'warn' | 'skip';
 }

@@ -66,6 +66,7 @@ export function resolveEnvironment(
       directory: certificates.directory,
       ca: files.ca,
       renewBefore: certificates.renewBefore === undefined ? undefined : seconds(certificates.renewBefore),
+      preflight: certificates.preflight,
     },
     proxy: { clientMaxBodySize: bytes(inventory.proxy.clientMaxBodySize) },
     logs: { keep: Number.parseInt(inventory.logs.keep, 10) },

@@ -286,6 +286,12 @@ const certificates = z.strictObject({
   renewBefore: duration
     .optional()
     .describe('How long before its end a certificate is renewed. Default: a third of its lifetime.'),
+  preflight: z
+    .enum(['require', 'warn', 'skip'])
+    .default('require')
+    .describe(
+      'Whether a host must see that DNS and port 80 lead to it before it asks: `warn` where it cannot, behind an address translation.',
+    ),
 });
 
 /** An inventory file as people write it; `z.infer` of it is the same with defaults applied. */

@@ -227,6 +227,7 @@ export const environments: fc.Arbitrary<Environment> = fc
         directory: 'https://acme.example.com/dir',
         ca: undefined,
         renewBefore: undefined,
+        preflight: 'require' as const,
       }),
       proxy: fc.constant({ clientMaxBodySize: 16 * 1024 ** 2 }),
       logs: fc.constant({ keep: 30 }),
