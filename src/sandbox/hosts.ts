@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { DeployError } from '#core/errors';
 import { baseTree, type Release, type Report } from './base.ts';
 import { describeHost, runs, type SandboxHost } from './host.ts';
+import { internet } from './internet.ts';
 import { locked } from './lock.ts';
 import { powerOff } from './machine.ts';
 import { bootHost, dismissHost, makeHost, type Origin } from './make.ts';
@@ -86,6 +87,10 @@ export async function up(options: UpOptions): Promise<SandboxHost> {
 
 /** Boots a stopped host again. Throws sandbox-host-unknown, sandbox-failed. */
 export async function start(name: string): Promise<SandboxHost> {
+  if (name === INTERNET) {
+    await readRecord(name);
+    await internet();
+  }
   return await locked(`host-${name}`, async () => {
     const record = await readRecord(name);
     if (!(await runs(name))) await bootHost(record);
@@ -98,6 +103,7 @@ export async function stop(name: string): Promise<SandboxHost> {
   return await locked(`host-${name}`, async () => {
     const record = await readRecord(name);
     await powerOff(name);
+    if (name === INTERNET) await refreshResolvers();
     return await describeHost(record);
   });
 }

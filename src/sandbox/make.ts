@@ -38,7 +38,7 @@ export interface Wish {
   readonly finish?: (tree: string) => Promise<void>;
 }
 
-/** A record with an address of its own, in a sandbox whose network stands. */
+/** A record with an address of its own, in a sandbox that has its key. */
 async function admit(origin: Origin, wish: Wish): Promise<HostRecord> {
   return await locked('state', async () => {
     await mkdir(STATE, { recursive: true, mode: 0o700 });
@@ -51,7 +51,6 @@ async function admit(origin: Origin, wish: Wish): Promise<HostRecord> {
       ...(password === undefined ? {} : { password }),
     };
     await writeRecord(record);
-    await ensureNetwork();
     await sandboxKey();
     return record;
   });

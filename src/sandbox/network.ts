@@ -88,12 +88,12 @@ async function closeOtherFirewalls(): Promise<void> {
   }
 }
 
-/** Makes the bridge, its addresses, forwarding and address translation, where they do not stand already. */
+/** Makes the bridge, its addresses, forwarding and address translation, or mends what somebody took away of them. */
 export async function ensureNetwork(): Promise<void> {
-  if (await exists()) return;
   await switchForwardingOn();
   await must(['nft', '-f', '-'], 'load its nftables rules', { input: RULES });
   await passOtherFirewalls();
+  if (await exists()) return;
   await must(['ip', 'link', 'add', BRIDGE, 'type', 'bridge', 'forward_delay', '0'], `add the bridge ${BRIDGE}`);
   await must(['ip', 'address', 'add', `${GATEWAY.address}/24`, 'dev', BRIDGE], 'address its bridge');
   await must(['ip', '-6', 'address', 'add', `${GATEWAY.address6}/64`, 'dev', BRIDGE, 'nodad'], 'address its bridge');

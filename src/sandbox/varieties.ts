@@ -50,7 +50,11 @@ NotifyAccess=all
 ExecStart=/usr/bin/perl /usr/local/lib/hold-apt.pl
 `;
 
-/** What providers hand out, one entry each; a host may have several. */
+/**
+ * What providers hand out, one entry each; a host may have several. A clock that is off is not among them: hosts share
+ * this machine's, since Linux has no time namespace for CLOCK_REALTIME (time_namespaces(7)), and a preloaded library
+ * that lies about it breaks systemd. The same difference is had by shifting the clock of the side that connects.
+ */
 export const VARIETIES = {
   'root-key': {
     means: 'root with a key, as most providers hand out',
