@@ -58,12 +58,27 @@ function firewall({ ssh, firewall: { allow } }: Environment, ports: readonly num
   ];
 }
 
-/** Bans whoever guesses, and never whoever has a key. */
+/** Who is never banned, in place before fail2ban is: it starts as soon as it is installed. */
+function known(context: PlaybookContext): readonly Declared[] {
+  return [
+    template(context, { path: KNOWS_ADDRESS, from: 'fail2ban/knows-address.sh.hbs', mode: '0755' }),
+    template(
+      context,
+      {
+        path: '/etc/fail2ban/jail.d/00-slipway.local',
+        from: 'fail2ban/known.local.hbs',
+        data: { command: KNOWS_ADDRESS },
+      },
+      { triggers: [reload('fail2ban.service')] },
+    ),
+  ];
+}
+
+/** Bans whoever guesses. */
 function bans(context: PlaybookContext, ports: readonly number[]): readonly Declared[] {
   const { maxRetry, findTime, banTime, ignore } = context.environment.harden.fail2ban;
   const triggers = [reload('fail2ban.service')];
   return [
-    template(context, { path: KNOWS_ADDRESS, from: 'fail2ban/knows-address.sh.hbs', mode: '0755' }),
     fail2banJail(
       {
         name: 'DEFAULT',
@@ -87,8 +102,6 @@ function bans(context: PlaybookContext, ports: readonly number[]): readonly Decl
           enabled: true,
           backend: 'systemd',
           port: ports.join(','),
-          ignorecommand: `${KNOWS_ADDRESS} <ip>`,
-          ignorecache: 'key="<ip>", max-count=1000, max-time=1h',
         },
       },
       { triggers },
@@ -119,6 +132,7 @@ export const harden = definePlaybook({
     const { environment, host, facts } = context;
     const ports = sshPorts(environment, host, facts);
     return [
+      ...known(context),
       ...[...PACKAGES, 'sudo', 'ufw', 'unattended-upgrades'].map((name) => aptPackage({ name })),
       directory({ path: CONFIGURATION, mode: '0700' }),
       ...people(environment),

@@ -31,11 +31,14 @@ export async function pending(): Promise<readonly Trigger[]> {
   return [...units.values()];
 }
 
-/** Reloads or restarts a unit and clears its marks; a unit that is not running is left as it is. */
+// systemctl(1): the unit is not there, as before its package is installed.
+const NOT_INSTALLED = 5;
+
+/** Reloads or restarts a unit and clears its marks; a unit that is not running, or not there, is left as it is. */
 export async function fire(host: Host, trigger: Trigger): Promise<void> {
   const verb = trigger.action === 'restart' ? 'try-restart' : 'try-reload-or-restart';
   const output = await host.run(['systemctl', verb, trigger.unit], { timeout: 120 });
-  if (output.exitCode !== 0) {
+  if (output.exitCode !== 0 && output.exitCode !== NOT_INSTALLED) {
     const log = await host.run(['journalctl', '--unit', trigger.unit, '--lines', '8', '--no-pager', '--output', 'cat']);
     throw new DeployError(
       'unit-failed',
