@@ -111,7 +111,8 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
   const folder = await stage(props, id);
 
   host.say(`starting ${props.tag} in the ${target} slot`);
-  const containers = await start(host, app, target, folder);
+  // An app without a route has nothing but workers, and Compose refuses a project without a service.
+  const containers = props.gates.length === 0 ? [] : await start(host, app, target, folder);
   try {
     const doors = props.gates.map(({ service, addresses, port, path, domain }) => ({
       service,
@@ -142,7 +143,7 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
     );
     if (left > 0)
       host.warn(`${left} connections to ${old.tag} were still open after ${props.drain} s and are closed now.`);
-    await stop(host, app, leaving, old.release);
+    if (old.containers.length > 0) await stop(host, app, leaving, old.release);
   }
   if (props.workers !== undefined) {
     const workers = await start(host, app, 'workers', folder);
