@@ -16,19 +16,18 @@ async function remove(host: Host, footprint: Record<string, unknown>): Promise<v
   const patience = patienceOf(APT_PATIENCE);
   await repairPackages(host, patience);
   if (!isInstalled((await packagesNow(host)).get(name))) return;
-  const others = (await removalSet(host, ['remove', name])).filter((other) => other !== name);
-  if (others.length > 0) {
+  const all = await removalSet(host, ['remove', '--auto-remove', name]);
+  const needing = all.length === 1 ? [] : (await removalSet(host, ['remove', name])).filter((other) => other !== name);
+  if (needing.length > 0) {
     // It goes with the last that needs it, as whatever came along does.
     await host.must(['apt-mark', 'auto', name]);
-    host.say(`${name} stays as long as ${others.join(', ')} needs it`);
+    host.say(`${name} stays as long as ${needing.join(', ')} needs it`);
     return;
   }
-  await removePackages(host, [name], patience);
   const brought = await broughtAlong(host);
-  const unneeded = (await removalSet(host, ['autoremove'])).filter((other) => brought.has(other));
-  if (unneeded.length === 0) return;
-  const along = await removalSet(host, ['remove', ...unneeded]);
-  if (along.every((other) => brought.has(other))) await removePackages(host, unneeded, patience);
+  const along = all.filter((other) => other !== name && brought.has(other));
+  const closed = along.length === 0 || (await removalSet(host, ['remove', name, ...along])).length === along.length + 1;
+  await removePackages(host, closed ? [name, ...along] : [name], patience);
 }
 
 /** A package of the distribution, without what it only recommends. */
