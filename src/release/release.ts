@@ -79,6 +79,12 @@ async function start(host: Host, app: string, part: Slot | 'workers', folder: st
   return (await containersOf(host, project)).map(nameOf).sort();
 }
 
+/** Empties a slot: an app without a route has nothing but workers, and Compose starts no project without a service. */
+async function clear(host: Host, app: string, slot: Slot | 'workers', folder: string): Promise<readonly string[]> {
+  await host.compose({ name: projectOf(app, slot), directory: join(folder, slot) }, 'down');
+  return [];
+}
+
 async function stop(host: Host, app: string, slot: Slot, release: string): Promise<void> {
   const directory = join(releaseFolder(app, release), slot);
   await host.compose({ name: projectOf(app, slot), directory }, 'stop');
@@ -111,8 +117,7 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
   const folder = await stage(props, id);
 
   host.say(`starting ${props.tag} in the ${target} slot`);
-  // An app without a route has nothing but workers, and Compose refuses a project without a service.
-  const containers = props.gates.length === 0 ? [] : await start(host, app, target, folder);
+  const containers = await (props.gates.length === 0 ? clear : start)(host, app, target, folder);
   try {
     const doors = props.gates.map(({ service, addresses, port, path, domain }) => ({
       service,
