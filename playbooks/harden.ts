@@ -61,7 +61,11 @@ function firewall({ ssh, firewall: { allow } }: Environment, ports: readonly num
 /** Who is never banned, in place before fail2ban is: it starts as soon as it is installed. */
 function known(context: PlaybookContext): readonly Declared[] {
   return [
-    template(context, { path: KNOWS_ADDRESS, from: 'fail2ban/knows-address.sh.hbs', mode: '0755' }),
+    template(
+      context,
+      { path: KNOWS_ADDRESS, from: 'fail2ban/knows-address.sh.hbs', mode: '0755' },
+      { beforePackages: true },
+    ),
     template(
       context,
       {
@@ -69,7 +73,7 @@ function known(context: PlaybookContext): readonly Declared[] {
         from: 'fail2ban/known.local.hbs',
         data: { command: KNOWS_ADDRESS },
       },
-      { triggers: [reload('fail2ban.service')] },
+      { triggers: [reload('fail2ban.service')], beforePackages: true },
     ),
   ];
 }

@@ -7,19 +7,22 @@ import type { Declared } from '#resources/resource';
 const FIRST = ['apt-repository', 'apt-package'];
 
 /**
- * The declarations of all playbooks as one list in the order they are applied: repositories, packages, then each
- * playbook's resources as it lists them. A resource declared twice alike stands once; declared differently is an error.
+ * The declarations of all playbooks as one list in the order they are applied: what packages need at their start,
+ * repositories, packages, then each playbook's resources as it lists them. A resource declared twice alike stands once; declared differently is an error.
  */
 export function assemble(
   parts: readonly { readonly playbook: string; readonly resources: readonly Declared[] }[],
 ): readonly Declaration[] {
   const all = new Map<string, Declaration>();
+  const early = new Set<Declaration>();
   for (const { playbook, resources } of parts) {
-    for (const resource of resources) {
+    for (const { beforePackages, ...resource } of resources) {
       const key = `${resource.kind}:${resource.id}`;
       const other = all.get(key);
       if (other === undefined) {
-        all.set(key, { ...resource, playbook });
+        const declaration = { ...resource, playbook };
+        all.set(key, declaration);
+        if (beforePackages === true) early.add(declaration);
       } else if (!isDeepStrictEqual(other.props, resource.props)) {
         throw new DeployError(
           'duplicate-resource',
@@ -29,6 +32,10 @@ export function assemble(
       }
     }
   }
-  const rank = ({ kind }: Declaration) => (FIRST.includes(kind) ? FIRST.indexOf(kind) : FIRST.length);
+  const rank = (declaration: Declaration) => {
+    if (early.has(declaration)) return -1;
+    const first = FIRST.indexOf(declaration.kind);
+    return first < 0 ? FIRST.length : first;
+  };
   return [...all.values()].sort((a, b) => rank(a) - rank(b));
 }

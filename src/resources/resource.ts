@@ -108,6 +108,8 @@ export interface DeclarationOptions {
   readonly triggers?: readonly Trigger[];
   /** Its content is never shown. */
   readonly sensitive?: boolean;
+  /** It has to be there when packages are installed: what a program reads when its package starts it. */
+  readonly beforePackages?: boolean;
 }
 
 /** One kind from its parts; only here so that the compiler can infer them. */
@@ -116,7 +118,9 @@ export function defineKind<Schema extends z.ZodType<object>, S>(kind: Kind<Schem
 }
 
 /** A declaration before it is known which playbook made it. */
-export type Declared = Omit<Declaration, 'playbook'>;
+export interface Declared extends Omit<Declaration, 'playbook'> {
+  readonly beforePackages?: boolean;
+}
 
 /** The constructor a playbook calls for one kind: checks the properties and returns plain data. */
 export function declares<Schema extends z.ZodType<object>, S>(
@@ -130,6 +134,7 @@ export function declares<Schema extends z.ZodType<object>, S>(
       props: props as Record<string, unknown>,
       triggers: [...(options.triggers ?? [])],
       sensitive: options.sensitive ?? false,
+      ...(options.beforePackages === true ? { beforePackages: true } : {}),
     };
   };
 }

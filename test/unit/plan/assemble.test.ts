@@ -12,6 +12,11 @@ test('packages of all playbooks come first, the rest in the order declared', () 
   expect(keys(assemble(parts))).toEqual(['apt-package:nginx', 'apt-package:ufw', 'file:/a', 'file:/b']);
 });
 
+test('what a package reads when it first starts is there before it', () => {
+  const resources = [aptPackage({ name: 'fail2ban' }), file({ path: '/a', content: '' }, { beforePackages: true })];
+  expect(keys(assemble([{ playbook: 'one', resources }]))).toEqual(['file:/a', 'apt-package:fail2ban']);
+});
+
 test('a resource declared twice alike stands once', () => {
   const nginx = aptPackage({ name: 'nginx' });
   expect(
