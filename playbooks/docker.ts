@@ -4,6 +4,7 @@ import {
   aptPackage,
   aptRepository,
   command,
+  directory,
   dockerDaemon,
   dockerLogin,
   nftTable,
@@ -55,6 +56,8 @@ export const docker = definePlaybook({
             }),
           ]),
       ...['ca-certificates', 'nftables', ...packages].map((name) => aptPackage({ name })),
+      // containerd keeps every container's environment in a database there that anybody may read.
+      directory({ path: '/var/lib/containerd/io.containerd.metadata.v1.bolt', mode: '0700' }),
       nftTable({
         name: 'slipway',
         rules: render('nftables/docker.nft.hbs', { open: openPorts(environment.firewall.allow) }),

@@ -23,11 +23,17 @@ export function packageDirectory(): string {
   throw new DeployError('internal', 'The folder of Slipway itself was not found.', { hint: 'Install Slipway again.' });
 }
 
-/** The runner as it was built. */
+/** The runner as it was built: it lies where this program was built to, or in dist/ where it runs from its sources. */
 export function runnerFile(): string {
-  const file = join(packageDirectory(), 'dist', 'slipway-host.mjs');
-  if (existsSync(file)) return file;
-  throw new DeployError('internal', `The runner has not been built: ${file} is missing.`, {
-    hint: 'Build it with `npm run build`.',
-  });
+  const here = dirname(fileURLToPath(import.meta.url));
+  const folders = [here, dirname(here), join(packageDirectory(), 'dist')];
+  const file = folders.map((folder) => join(folder, 'slipway-host.mjs')).find(existsSync);
+  if (file !== undefined) return file;
+  throw new DeployError(
+    'internal',
+    `The runner has not been built: there is no slipway-host.mjs in ${folders.at(-1)}.`,
+    {
+      hint: 'Build it with `npm run build`.',
+    },
+  );
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Event } from '#protocol/event';
 
@@ -21,11 +22,12 @@ export interface CliOptions {
   readonly onEvent?: (event: Event, child: ChildProcess) => void;
 }
 
-/** The built command line; it is built where it is not there yet. */
+/** The built command line, in dist/ or in the folder SLIPWAY_DIST names; it is built where it is not there yet. */
 export function builtCli(): string {
-  const file = 'dist/deploy.mjs';
-  if (!existsSync(file)) execFileSync('node', ['scripts/build.mjs'], { stdio: 'inherit' });
-  return `${process.cwd()}/${file}`;
+  const folder = process.env.SLIPWAY_DIST ?? 'dist';
+  const file = resolve(folder, 'deploy.mjs');
+  if (!existsSync(file)) execFileSync('node', ['scripts/build.mjs', '--outdir', folder], { stdio: 'inherit' });
+  return file;
 }
 
 /** Runs `deploy` as a process of its own, as a person or a machine would. */
