@@ -29,16 +29,8 @@ interface SysctlState {
   /** Values in effect, by key, of those that this machine may set. */
   readonly live: Readonly<Record<string, string>>;
   readonly ufw: string | undefined;
-}
-
-const warned = new WeakMap<Host, Set<string>>();
-
-function warnOnce(host: Host, message: string): void {
-  const said = warned.get(host) ?? new Set<string>();
-  warned.set(host, said);
-  if (said.has(message)) return;
-  said.add(message);
-  host.warn(message);
+  /** Keys that this machine may not set. */
+  readonly skipped: readonly string[];
 }
 
 function pathOf(name: string): string {
@@ -54,11 +46,7 @@ async function read(host: Host, { name, values }: Props): Promise<SysctlState | 
     else live[key] = normalValue((await host.readFile(path)) ?? '');
   });
   const [file, ufw] = await Promise.all([readTextFile(host, pathOf(name)), host.readFile(UFW), ...keys]);
-  if (skipped.length > 0) {
-    const why = host.facts.container ? 'a container may not set them' : 'its kernel does not have them';
-    warnOnce(host, `Kernel values left as they are, since ${why}: ${skipped.sort().join(', ')}`);
-  }
-  return { file, live, ufw };
+  return { file, live, ufw, skipped: skipped.sort() };
 }
 
 /** What ufw's own file should say, so that it does not undo declared values; undefined where nothing has to change. */
@@ -111,7 +99,14 @@ async function set(host: Host, path: string, value: string): Promise<void> {
   });
 }
 
+function tellSkipped(host: Host, keys: readonly string[]): void {
+  if (keys.length === 0) return;
+  const why = host.facts.container ? 'a container may not set them' : 'its kernel does not have them';
+  host.warn(`Kernel values left as they are, since ${why}: ${keys.join(', ')}`);
+}
+
 async function apply(host: Host, { name, values }: Props, state: SysctlState | undefined): Promise<void> {
+  tellSkipped(host, state?.skipped ?? []);
   const before = new Map(rememberedValues(state?.file?.content ?? ''));
   for (const [key, value] of Object.entries(state?.live ?? {})) {
     const path = procPath(key);

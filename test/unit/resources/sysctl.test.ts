@@ -49,7 +49,7 @@ test('values that are as declared differ in nothing, whatever they were before',
       } as const;
       const live = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, String(value)]));
       const props = sysctlKind.props.parse({ values });
-      if (Object.keys(values).length > 0) expect(sysctlKind.diff({ file, live, ufw: undefined }, props)).toEqual([]);
+      if (Object.keys(values).length > 0) expect(sysctlKind.diff({ file, live, ufw: undefined, skipped: [] }, props)).toEqual([]);
       expect(rememberedValues(content).size).toBe(Object.keys(before).length);
     }),
   );
@@ -59,7 +59,7 @@ test('a value that this machine may not set is no difference', () => {
   const props = sysctlKind.props.parse({ values: { 'kernel.kptr_restrict': 2, 'net.ipv4.ip_forward': 1 } });
   const content = 'kernel.kptr_restrict = 2\nnet.ipv4.ip_forward = 1\n';
   const file = { type: 'file', mode: '0644', owner: 'root', group: 'root', size: 1, content } as const;
-  expect(sysctlKind.diff({ file, live: { 'net.ipv4.ip_forward': '0' }, ufw: undefined }, props)).toEqual([
+  expect(sysctlKind.diff({ file, live: { 'net.ipv4.ip_forward': '0' }, ufw: undefined, skipped: [] }, props)).toEqual([
     { summary: 'net.ipv4.ip_forward 0 -> 1' },
   ]);
 });
