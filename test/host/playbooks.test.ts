@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Environment } from '#inventory/environment';
+import { assemble } from '#plan/assemble';
 import type { Playbook } from '#playbook/playbook';
 import type { Declared } from '#playbook/resources';
 import { certificates } from '#playbooks/certificates';
@@ -63,10 +64,8 @@ describe.each<{ release: Release; name: string }>([
 
   const of = (playbook: Playbook): readonly Declared[] =>
     playbook.resources({ environment, host: 'web', facts, render });
-  const base = (): readonly Declared[] => {
-    const all = [...of(harden), ...of(proxy), ...of(logs)];
-    return [...all.filter(({ kind }) => kind === 'apt-package'), ...all.filter(({ kind }) => kind !== 'apt-package')];
-  };
+  const base = (): readonly Declared[] =>
+    assemble([harden, proxy, logs].map((playbook) => ({ playbook: playbook.name, resources: of(playbook) })));
 
   beforeAll(async () => {
     await down([name]).catch(() => undefined);
