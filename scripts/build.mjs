@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync, rmSync, statSync } from 'node:fs';
+import { builtinModules } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -12,9 +13,28 @@ const { values } = parseArgs({ options: { 'runner-only': { type: 'boolean' }, ou
 const dist = values.outdir === undefined ? join(root, 'dist') : resolve(values.outdir);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-// Bundled CommonJS packages ask for `require`; the name must not collide with what a bundle imports itself.
-const requireBanner =
-  "import { createRequire as slipwayCreateRequire } from 'node:module'; const require = slipwayCreateRequire(import.meta.url);";
+// Bundled CommonJS packages ask for `require`. Schemas are used once in a process's life: compiling them, as zod does
+// unless it is told otherwise, costs more than it saves (20 ms of a run on a host).
+const banner = [
+  "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);",
+  'globalThis.__zod_globalConfig ??= { jitless: true };',
+].join(' ');
+
+const builtins = new Set(builtinModules);
+
+/** An `import` of a built-in module touches each of its exports, and some load much behind them (fetch, 40 ms in all). */
+const builtinsAsNeeded = {
+  name: 'builtins-as-needed',
+  setup(bundler) {
+    bundler.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path }) => {
+      const name = path.replace(/^node:/, '');
+      return builtins.has(name) ? { path: `node:${name}`, namespace: 'builtin' } : undefined;
+    });
+    bundler.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
+    }));
+  },
+};
 
 const shared = {
   absWorkingDir: root,
@@ -24,7 +44,8 @@ const shared = {
   minify: true,
   keepNames: true,
   legalComments: 'none',
-  banner: { js: requireBanner },
+  banner: { js: banner },
+  plugins: [builtinsAsNeeded],
   // ssh2's WebAssembly loader asks where it lies, and needs no answer.
   define: { SLIPWAY_VERSION: JSON.stringify(version), __dirname: '"/"' },
   external: ['cpu-features', 'esbuild'],
@@ -55,6 +76,7 @@ if (values['runner-only'] !== true) {
     splitting: true,
     target: 'node20.19',
     plugins: [
+      builtinsAsNeeded,
       {
         // What only a host runs is loaded there when needed; a laptop never carries it.
         name: 'leave-the-host-side-out',
@@ -71,6 +93,7 @@ if (values['runner-only'] !== true) {
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
     banner: {},
+    plugins: [],
     external: ['pg-native', 'bufferutil', 'utf-8-validate'],
     target: 'node20',
   });
