@@ -1,7 +1,6 @@
 import type { FirewallRule } from '#inventory/environment';
 import { definePlaybook } from '#playbook/playbook';
 import {
-  aptPackage,
   aptRepository,
   command,
   directory,
@@ -13,6 +12,7 @@ import {
 } from '#playbook/resources';
 import { dockerSource } from './docker-source.ts';
 import { freePools } from './networks.ts';
+import { packages } from './packages.ts';
 
 const MB = 1024 ** 2;
 const PROOF = '/var/lib/slipway/docker-proof';
@@ -40,9 +40,10 @@ function openPorts(allow: readonly FirewallRule[]): readonly OpenPort[] {
 export const docker = definePlaybook({
   name: 'docker',
   summary: 'Docker and Compose: bounded logs, networks that do not collide, nothing published past the firewall.',
-  resources({ environment, facts, render }) {
+  resources(context) {
+    const { environment, facts, render } = context;
     const { registries, logMaxSize, logMaxFile, addressPools } = environment.docker;
-    const { repository, packages } = dockerSource(facts);
+    const { repository, ...source } = dockerSource(facts);
     return [
       ...(repository === undefined
         ? []
@@ -55,7 +56,7 @@ export const docker = definePlaybook({
               key: render('apt/docker.asc', {}),
             }),
           ]),
-      ...['ca-certificates', 'nftables', ...packages].map((name) => aptPackage({ name })),
+      ...packages(context, ['ca-certificates', 'nftables', ...source.packages]),
       // containerd keeps every container's environment in a database there that anybody may read.
       directory({ path: '/var/lib/containerd/io.containerd.metadata.v1.bolt', mode: '0700' }),
       nftTable({

@@ -1,7 +1,6 @@
 import type { Environment } from '#inventory/environment';
 import { definePlaybook, type PlaybookContext } from '#playbook/playbook';
 import {
-  aptPackage,
   authorizedKeys,
   type Declared,
   directory,
@@ -20,6 +19,7 @@ import { template } from '#playbook/template';
 import type { Facts } from '#protocol/facts';
 import { dockerSource } from './docker-source.ts';
 import { KERNEL } from './kernel.ts';
+import { packages } from './packages.ts';
 import { CONFIGURATION } from './places.ts';
 import { sshdSettings, sshdSettingsIfKnown } from './sshd-settings.ts';
 import { swap } from './swap.ts';
@@ -137,7 +137,7 @@ export const harden = definePlaybook({
     const ports = sshPorts(environment, host, facts);
     return [
       ...known(context),
-      ...[...PACKAGES, 'sudo', 'ufw', 'unattended-upgrades'].map((name) => aptPackage({ name })),
+      ...packages(context, [...PACKAGES, 'sudo', 'ufw', 'unattended-upgrades']),
       directory({ path: CONFIGURATION, mode: '0700' }),
       ...people(environment),
       sshdConfig(

@@ -1,5 +1,6 @@
 import { definePlaybook } from '#playbook/playbook';
-import { aptPackage, logrotateRule } from '#playbook/resources';
+import { logrotateRule } from '#playbook/resources';
+import { packages } from './packages.ts';
 import { accessLog } from './places.ts';
 
 /**
@@ -9,11 +10,12 @@ import { accessLog } from './places.ts';
 export const logs = definePlaybook({
   name: 'logs',
   summary: 'Access logs are rotated every day, compressed and kept as long as declared, without restarting anything.',
-  resources({ environment, render }) {
+  resources(context) {
+    const { environment, render } = context;
     const { app } = environment;
     const { keep } = environment.logs;
     return [
-      aptPackage({ name: 'logrotate' }),
+      ...packages(context, ['logrotate']),
       logrotateRule({
         name: `slipway-${app}`,
         content: render('logrotate/app.hbs', { app, keep, accessLog: accessLog(app) }),

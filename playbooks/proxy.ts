@@ -1,6 +1,7 @@
 import { definePlaybook } from '#playbook/playbook';
-import { aptPackage, command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
 import { nginxCapabilities } from './nginx-capabilities.ts';
+import { packages } from './packages.ts';
 import { accessLog } from './places.ts';
 import { upstreamsOf } from './routing.ts';
 
@@ -10,7 +11,8 @@ const RELOAD = { triggers: [reload('nginx.service')] };
 export const proxy = definePlaybook({
   name: 'proxy',
   summary: 'nginx with both slots of the app behind it, a JSON access log, and no answer to strangers.',
-  resources({ environment, facts, render }) {
+  resources(context) {
+    const { environment, facts, render } = context;
     const { app, routes } = environment;
     const capabilities = { ...nginxCapabilities(facts) };
     const upstreams = upstreamsOf(environment, facts).map(({ name, port, replicas }) => ({
@@ -20,7 +22,7 @@ export const proxy = definePlaybook({
       })),
     }));
     return [
-      aptPackage({ name: 'nginx' }),
+      ...packages(context, ['nginx']),
       directory({ path: WEBROOT }),
       nginxSite(
         {

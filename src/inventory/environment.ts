@@ -12,6 +12,8 @@ export interface Environment {
   readonly ssh: Ssh;
   readonly firewall: { readonly allow: readonly FirewallRule[] };
   readonly harden: Harden;
+  /** `wait`: seconds that another program may keep the package system to itself. */
+  readonly packages: { readonly wait: number };
   readonly docker: Docker;
   readonly services: Readonly<Record<string, Service>>;
   readonly routes: readonly Route[];

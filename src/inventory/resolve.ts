@@ -51,6 +51,7 @@ export function resolveEnvironment(
       sysctl: mapEntries(harden.sysctl, String),
       swap: harden.swap === undefined ? undefined : bytes(harden.swap),
     },
+    packages: { wait: seconds(inventory.packages.wait) },
     docker: {
       addressPools: docker.addressPools,
       logMaxSize: bytes(docker.logMaxSize),

@@ -309,6 +309,14 @@ export const inventory = z
     ssh: ssh.prefault({}).describe('Who logs in to the hosts, and from where.'),
     firewall: firewall.prefault({}).describe('What is open besides ssh, http and https.'),
     harden: harden.prefault({}).describe('How the host protects itself.'),
+    packages: z
+      .strictObject({
+        wait: duration
+          .default('10m')
+          .describe('How long to wait for another program that works with packages, such as automatic updates.'),
+      })
+      .prefault({})
+      .describe("The distribution's packages."),
     docker: docker.prefault({}).describe("Docker's own settings."),
     services: z
       .record(name, service)

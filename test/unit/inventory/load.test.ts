@@ -20,6 +20,7 @@ describe('an inventory', () => {
       docker: { logMaxSize: 10 * 1024 ** 2, logMaxFile: 3 },
       services: { web: { name: 'web', image: 'acme/shop:1', replicas: 1, environment: {}, compose: {} } },
       routes: [{ domain: 'shop.example.com', paths: [{ path: '/', service: 'web', port: 3000 }] }],
+      packages: { wait: 600 },
       release: { healthTimeout: 30 },
       proxy: { clientMaxBodySize: 16 * 1024 ** 2 },
       logs: { keep: 30 },

@@ -220,6 +220,7 @@ export const environments: fc.Arbitrary<Environment> = fc
       }),
       services: fc.constant(services),
       routes: routes(Object.keys(services)),
+      packages: fc.constant({ wait: 600 }),
       release: fc.constant({ healthTimeout: 30 }),
       accessories: fc.constant(accessories),
       certificates: fc.constant({
