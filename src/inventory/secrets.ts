@@ -127,6 +127,12 @@ export interface Interpolated {
   readonly used: Readonly<Record<string, string>>;
 }
 
+// proc(5): the arguments of a process are readable by every user, its environment only by its own.
+function isCommandLine([section, , ...key]: readonly (string | number)[]): boolean {
+  if (section !== 'services' && section !== 'accessories') return false;
+  return key[0] === 'command' || key[0] === 'entrypoint' || (key[0] === 'healthcheck' && key[1] === 'test');
+}
+
 /**
  * Replaces `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${NAME:+other}` and `$$` in every text of an inventory
  * (Compose specification, "Interpolation"). Values come from the `.env` files alone, never from the process. `envFile`
@@ -159,6 +165,10 @@ export function interpolate(
       if (isSet) {
         used.set(name, secret);
         isSecret = true;
+        if (isCommandLine(path)) {
+          const message = `puts \${${name}} into a command line, which everybody on the host can read; give it in \`environment\``;
+          report({ path, origin, message });
+        }
         if (INSIDE_URL.test(scalar.slice(0, offset)) && BREAKS_URL.test(secret.value)) {
           const message = `puts \${${name}} into a URL, where one of the characters @ / ? # % [ ] or a blank in it means something else; choose another value`;
           report({ path, origin, message });

@@ -285,6 +285,17 @@ describe('secrets', () => {
     'acme/shop:1", environment: { A: "${TOKEN}", B: "x${OTHER:?ask ana}", C: "${TOKEN}/${DEFAULTED:-d}" } }',
   );
 
+  it('keeps secrets out of command lines', async () => {
+    const command = 'command: "serve --key ${TOKEN}", healthcheck: { test: [CMD, probe, "${TOKEN}"] }';
+    const inventory = MINIMAL.replace('acme/shop:1" }', `acme/shop:1", ${command} }`);
+    expect(await said(inventory, 'TOKEN=abcdefgh\n')).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 2 problems:
+
+        inventory/prod.yaml:7:41  services.web.command  puts \${TOKEN} into a command line, which everybody on the host can read; give it in \`environment\`
+        inventory/prod.yaml:7:99  services.web.healthcheck.test[2]  puts \${TOKEN} into a command line, which everybody on the host can read; give it in \`environment\`"
+    `);
+  });
+
   it('lists every missing secret and where it is needed', async () => {
     expect(await said(secretive, 'UNRELATED=1234567\n')).toMatchInlineSnapshot(`
       "inventory/prod.yaml has 2 problems:
