@@ -112,6 +112,8 @@ async function writeFiles(host: Host, { name, content, dropIn }: Props, state: U
 async function removeDropIn(host: Host, name: string): Promise<void> {
   const { dropIn } = paths(name);
   await host.removeFile(dropIn);
+  // The name is ours: what stood there before was left by a Slipway that this host has forgotten.
+  await host.must(['rm', '-f', '--', dropIn]);
   const directory = `${DIRECTORY}/${name}.d`;
   if ((await host.stat(directory))?.type === 'directory') {
     await host.must(['rmdir', '--ignore-fail-on-non-empty', '--', directory]);

@@ -1,6 +1,10 @@
 import { expect } from 'vitest';
 import type { Declared } from '#resources/resource';
+import type { Release } from '#sandbox/sandbox';
 import type { OnHost, RunOptions } from './converge.ts';
+
+/** The release that hosts of resource tests have: SLIPWAY_TEST_RELEASE=debian-12 runs the same tests on the older one. */
+export const RELEASE = (process.env.SLIPWAY_TEST_RELEASE ?? 'debian-13') as Release;
 
 /**
  * Check, apply, check, apply: the plan shows a difference, the apply makes it, the next plan is empty, and the next

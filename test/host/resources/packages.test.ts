@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aptPackage, aptRepository } from '#playbook/resources';
 import { down, type SandboxHost, up } from '#sandbox/sandbox';
 import { type OnHost, onHost } from '#test/support/converge';
-import { converges, fourPhases, says } from '#test/support/four-phases';
+import { converges, fourPhases, RELEASE, says } from '#test/support/four-phases';
 
 const NAME = 'sys-packages';
 let sandbox: SandboxHost;
@@ -11,7 +11,7 @@ let host: OnHost;
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  sandbox = await up({ name: NAME, aptCache: true });
+  sandbox = await up({ name: NAME, release: RELEASE, aptCache: true });
   host = await onHost(sandbox);
 });
 

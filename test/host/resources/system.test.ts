@@ -4,7 +4,7 @@ import { command, cronEntry, directory, link, sysctl, systemdUnit } from '#playb
 import type { Declared } from '#resources/resource';
 import { down, type SandboxHost, up } from '#sandbox/sandbox';
 import { type OnHost, onHost } from '#test/support/converge';
-import { converges, fourPhases, says } from '#test/support/four-phases';
+import { converges, fourPhases, RELEASE, says } from '#test/support/four-phases';
 
 const NAME = 'sys-system';
 let sandbox: SandboxHost;
@@ -12,7 +12,7 @@ let host: OnHost;
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  sandbox = await up({ name: NAME });
+  sandbox = await up({ name: NAME, release: RELEASE });
   host = await onHost(sandbox);
   // cron runs a job at the full minute at best, so it is given the time of all other tests; the app is one of its own.
   await host.sh('apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y cron >/dev/null 2>&1');
