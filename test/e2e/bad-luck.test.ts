@@ -1,0 +1,195 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EXIT } from '#core/error-codes';
+import { KEY_FILE } from '#sandbox/places';
+import { down, list, publishHostKeys, run, type SandboxHost, up, type Variety } from '#sandbox/sandbox';
+import { type CliRun, deploy } from '#test/support/cli';
+import { makeProject } from '#test/support/project';
+import { deployInTerminal } from '#test/support/terminal';
+
+const home = mkdtempSync(join(tmpdir(), 'slipway-home-'));
+/** Nothing of whoever runs the tests: no keys, no agent, no known hosts. */
+const ENV = { HOME: home, SSH_AUTH_SOCK: '' };
+const project = makeProject();
+const known = join(project.folder, 'inventory', 'known_hosts');
+
+const deployHere = (argv: readonly string[], env: Record<string, string> = {}) =>
+  deploy([...argv, '--project', project.folder], { env: { ...ENV, ...env } });
+
+function writeInventory(name: string, text: string): void {
+  writeFileSync(join(project.folder, 'inventory', `${name}.yaml`), text);
+}
+
+/** An inventory of one host and nothing else. */
+function bare(name: string, host: Record<string, unknown>, more: Record<string, unknown> = {}): void {
+  project.write(name, { app: 'bad', hosts: { vps: { identityFile: KEY_FILE, ...host } }, ...more });
+}
+
+function expectRefusal(ended: CliRun, code: number, ...lines: readonly string[]): void {
+  for (const line of lines) expect(ended.stderr).toContain(line);
+  expect(ended.stderr).toMatch(/^ {2}→ \S/m);
+  expect(ended.code).toBe(code);
+}
+
+async function freshHost(name: string, varieties: readonly Variety[] = []): Promise<SandboxHost> {
+  await dismiss(name);
+  const host = await up({ name, varieties, aptCache: true });
+  await publishHostKeys();
+  return host;
+}
+
+async function dismiss(name: string): Promise<void> {
+  if ((await list()).some((host) => host.name === name)) await down([name]);
+}
+
+async function inside(name: string, script: string): Promise<string> {
+  const { stdout, stderr, exitCode } = await run(name, ['sh', '-c', script], { timeout: 120 });
+  if (exitCode !== 0) throw new Error(`${script}\n${stderr}`);
+  return stdout.trim();
+}
+
+/** What a person would miss if it changed: packages, configuration, users, listening ports, running services. */
+const shape = (name: string) =>
+  inside(
+    name,
+    `dpkg-query -W -f '\${Package} \${db:Status-Status}\\n'
+find /etc -xdev -type f ! -name '*.lock' -exec sha256sum {} + | sort -k2
+getent passwd; getent group; ss -Hltn
+systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | grep -v '^user'`,
+  );
+
+afterAll(() => {
+  rmSync(home, { recursive: true, force: true });
+  rmSync(project.folder, { recursive: true, force: true });
+});
+
+describe('an inventory that cannot be carried out', () => {
+  const HOST = `hosts:\n  vps: { address: 192.0.2.1, identityFile: ${KEY_FILE} }\n`;
+  const SERVICE = 'services:\n  web: { image: nginx:1 }\n';
+
+  test.each([
+    [
+      'an unknown key',
+      `app: bad\n${HOST}servcies: {}\n`,
+      'inventory/wrong.yaml:4:1  servcies  unknown key; did you mean "services"?',
+    ],
+    [
+      'a wrong type',
+      `app: bad\n${HOST.replace(' }', ', port: "22" }')}`,
+      'hosts.vps.port  expected a number, got text',
+    ],
+    [
+      'a host declared twice',
+      `app: bad\n${HOST}  vps: { address: 192.0.2.2 }\n`,
+      'inventory/wrong.yaml:4:3  hosts.vps  is declared twice; the first is on line 3',
+    ],
+    [
+      'two routes for one domain',
+      `app: bad\n${HOST}${SERVICE}routes:\n  shop.example.com: web:80\n  Shop.example.com: web:80\n`,
+      'routes["Shop.example.com"]  is the same domain as "shop.example.com"; a domain has one route',
+    ],
+    [
+      'a service without image',
+      `app: bad\n${HOST}services:\n  web: { command: serve }\n`,
+      'services.web.image  is missing: the image to run, with its tag or digest.',
+    ],
+    [
+      'a missing secret',
+      `app: bad\n${HOST}services:\n  web: { image: nginx:1, environment: { TOKEN: "\${TOKEN}" } }\n`,
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the inventory's own variable
+      'services.web.environment.TOKEN  needs ${TOKEN}, which is not set; there is no .env.wrong',
+    ],
+  ])('%s: the file, the line and the key are named', async (_, inventory, line) => {
+    writeInventory('wrong', inventory);
+    expectRefusal(await deployHere(['up', 'wrong']), EXIT.usage, 'inventory/wrong.yaml has 1 problem', line);
+  });
+});
+
+describe('the way to a host', () => {
+  const NAME = 'bad-way';
+  const PORT = 2222;
+  let host: SandboxHost;
+
+  /** Another sshd on the host, with a key that nobody has pinned; a second call gives it another one. */
+  async function strange(): Promise<string> {
+    await inside(
+      NAME,
+      `test ! -f /run/strange.pid || kill $(cat /run/strange.pid); rm -f /root/strange*
+ssh-keygen -q -t ed25519 -N '' -f /root/strange; mkdir -p /run/sshd
+until /usr/sbin/sshd -p ${PORT} -h /root/strange -o PidFile=/run/strange.pid 2>&1; do sleep 0.2; done`,
+    );
+    return (await inside(NAME, 'ssh-keygen -lf /root/strange.pub')).split(' ')[1] ?? '';
+  }
+
+  beforeAll(async () => {
+    host = await freshHost(NAME);
+  });
+  afterAll(() => dismiss(NAME));
+
+  test('a key file that is not there, or that others may read', async () => {
+    bare('key', { address: host.address, identityFile: 'id_bad' });
+    expectRefusal(
+      await deployHere(['up', 'key']),
+      EXIT.usage,
+      'hosts.vps.identityFile  cannot read the key "id_bad": there is no such file',
+    );
+    const key = join(project.folder, 'id_bad');
+    copyFileSync(KEY_FILE, key);
+    copyFileSync(`${KEY_FILE}.pub`, `${key}.pub`);
+    chmodSync(key, 0o644);
+    expectRefusal(
+      await deployHere(['up', 'key']),
+      EXIT.failed,
+      `${key} can be read by others (mode 0644)`,
+      `chmod 600 ${key}`,
+    );
+    chmodSync(key, 0o600);
+    expect((await deployHere(['plan', 'key'])).code).toBe(EXIT.done);
+  });
+
+  test('a host that is met for the first time, and one whose key has changed', async () => {
+    const first = await strange();
+    bare('strange', { address: host.address, port: PORT });
+    expectRefusal(
+      await deployHere(['up', 'strange']),
+      EXIT.failed,
+      `vps (${host.address}:${PORT}) is not known yet. It presents`,
+      first,
+      'deploy trust strange',
+    );
+    expectRefusal(await deployHere(['trust', 'strange']), EXIT.failed, `--fingerprint ${first}`);
+    expectRefusal(
+      await deployHere(['trust', 'strange', '--fingerprint', 'SHA256:AAAA']),
+      EXIT.failed,
+      'This is not the key with the fingerprint SHA256:AAAA',
+    );
+    expect((await deployHere(['trust', 'strange', '--fingerprint', first])).code).toBe(EXIT.done);
+    expect((await deployHere(['plan', 'strange'])).code).toBe(EXIT.done);
+
+    const second = await strange();
+    expectRefusal(
+      await deployHere(['up', 'strange']),
+      EXIT.failed,
+      `pinned:   ssh-ed25519 ${first} (${known}:1)`,
+      `presents: ssh-ed25519 ${second}`,
+      `remove line 1 of ${known}, then run \`deploy trust strange\``,
+    );
+    expectRefusal(await deployHere(['trust', 'strange', '--fingerprint', second]), EXIT.failed, first);
+    rmSync(known);
+    expect((await deployHere(['trust', 'strange', '--fingerprint', second])).code).toBe(EXIT.done);
+    expect((await deployHere(['plan', 'strange'])).code).toBe(EXIT.done);
+    expect(readFileSync(known, 'utf8')).not.toContain(first);
+  });
+
+  test('nobody at the address, nothing on the port, no such name', async () => {
+    bare('gone', { address: host.address.replace(/\d+$/, '250') });
+    expectRefusal(await deployHere(['up', 'gone']), EXIT.unreachable, 'cannot be reached', 'host-unreachable');
+    bare('gone', { address: host.address, port: 2299 });
+    expectRefusal(await deployHere(['up', 'gone']), EXIT.unreachable, 'nothing listens on the port');
+    bare('gone', { address: 'nobody.sandbox.test' });
+    expectRefusal(await deployHere(['up', 'gone']), EXIT.unreachable, 'has a name that DNS does not know');
+  });
+});
