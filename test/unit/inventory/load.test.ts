@@ -261,8 +261,8 @@ accessories: { redis: null }
 });
 
 describe('variables', () => {
-  const withCommand = (command: string): string =>
-    MINIMAL.replace('acme/shop:1" }', () => `acme/shop:1", command: ${JSON.stringify(command)} }`);
+  const withText = (text: string): string =>
+    MINIMAL.replace('acme/shop:1" }', () => `acme/shop:1", environment: { TEXT: ${JSON.stringify(text)} } }`);
   const env = 'TOKEN=secret-1\nEMPTY=\nMULTI="line one\nline # two"\nQUOTED=\'it costs $5\'\n';
   const cases: readonly (readonly [string, string])[] = [
     ['${TOKEN}', 'secret-1'],
@@ -283,12 +283,12 @@ describe('variables', () => {
     ['${QUOTED}', 'it costs $5'],
   ];
   it.each(cases)('reads %s', async (written, meant) => {
-    const environment = await load({ 'inventory/prod.yaml': withCommand(written), '.env.prod': env });
-    expect(environment.services['web']?.compose['command'] ?? '').toBe(meant);
+    const environment = await load({ 'inventory/prod.yaml': withText(written), '.env.prod': env });
+    expect(environment.services['web']?.environment['TEXT'] ?? '').toBe(meant);
   });
 
   it('never come from the process', async () => {
-    expect(await refusal({ 'inventory/prod.yaml': withCommand('${PATH}') })).toContain(
+    expect(await refusal({ 'inventory/prod.yaml': withText('${PATH}') })).toContain(
       'needs ${PATH}, which is not set',
     );
   });
