@@ -47,7 +47,7 @@ const EXPLANATIONS: readonly Explanation[] = [
   },
   {
     code: 'compose-invalid',
-    pattern: /network (\S+) declared as external, but could not be found/i,
+    pattern: /network (\S+) (?:declared as external, but could not be|not) found/i,
     message: ([, network]) => `The Docker network ${network} does not exist.`,
     hint: 'Declare it, or correct its name in the Compose file.',
   },

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import { asDeployError, DeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
-import { type Change, defineKind, type Host } from '#resources/resource';
+import { type Change, type ComposeProject, defineKind, type Host } from '#resources/resource';
 
 const props = z.strictObject({
   /** As Compose wants it: lower case letters, digits, `-` and `_`. */
@@ -229,13 +229,28 @@ async function check(host: Host, { name, directory, compose, env }: Props): Prom
   }
 }
 
-/** Does what Compose would not: it leaves an unhealthy container as it is and refuses a paused one. */
-async function wake(host: Host, { id, name, state, unhealthy }: Container): Promise<void> {
-  if (state === 'paused') {
-    await host.docker(`/containers/${id}/unpause`, { method: 'POST' });
-  } else if (unhealthy) {
+/** Does what Compose would not: it refuses a paused container, and leaves an unhealthy one as it is. */
+async function wake(host: Host, containers: readonly Container[]): Promise<void> {
+  for (const { id, name, state, unhealthy } of containers) {
+    if (state === 'paused') await host.docker(`/containers/${id}/unpause`, { method: 'POST' });
+    if (!unhealthy) continue;
     host.say(`restarting ${name}, which is unhealthy`);
     await host.docker(`/containers/${id}/restart?t=30`, { method: 'POST', timeout: 60 });
+  }
+}
+
+/**
+ * Starts the project. A stopped container remembers its networks by their ids: where one was made anew meanwhile, it
+ * can never start again, and makes way for a new one.
+ */
+async function start(host: Host, project: ComposeProject): Promise<void> {
+  try {
+    await host.compose(project, 'up');
+  } catch (thrown) {
+    const stopped = (await freshContainers(host, project.name)).filter(({ state }) => state !== 'running');
+    if (stopped.length === 0 || !/network \S+ not found/.test(asDeployError(thrown).message)) throw thrown;
+    for (const { id } of stopped) await host.docker(`/containers/${id}?force=1`, { method: 'DELETE' });
+    await host.compose(project, 'up');
   }
 }
 
@@ -249,11 +264,8 @@ async function apply(host: Host, wanted: Props, state: State | undefined): Promi
   else await host.removeFile(at.env);
   try {
     await host.compose(project, 'pull');
-    // With other files the containers are made anew anyway.
-    if (state?.compose?.content === compose && state.env?.content === env) {
-      for (const container of state.containers) await wake(host, container);
-    }
-    await host.compose(project, 'up');
+    await wake(host, state?.containers ?? []);
+    await start(host, project);
     await believe(host, name);
   } catch (thrown) {
     throw await explainStart(host, wanted, asDeployError(thrown));

@@ -20,6 +20,9 @@ const SOFTWARE = '/opt/slipway';
 /** Seconds the host may take to fetch the runtime by itself before it is sent. */
 const FETCH = 90;
 
+/** Megabytes that have to be free for runner and runtime: Node 24 is 120 unpacked, and 52 packed beside it. */
+const SPACE = 200;
+
 /** Folders of older runners that stay on a host, so that what still runs there finds its files. */
 const KEPT = 2;
 
@@ -69,7 +72,7 @@ async function asRootOrFail(
       `${what} failed on ${connection.target.name}: ${output.stderr.trim() || `exit ${output.code}`}.`,
       {
         hint: /No space left/.test(output.stderr)
-          ? 'Free some space on the host (the runner needs about 200 MB), then run the same command again.'
+          ? `Free some space on the host (the runner needs ${SPACE} MB), then run the same command again.`
           : 'Mend what it says on the host, then run the same command again.',
         host: connection.target.name,
       },
@@ -77,7 +80,10 @@ async function asRootOrFail(
   );
 }
 
-/** The script by which a host gets the runtime by itself; prints `here` when it has it, `missing` when it could not. */
+/**
+ * The script by which a host gets the runtime by itself; prints `here` when it has it, `missing` when it could not, and
+ * `full` with the megabytes that are free where there is no room for it.
+ */
 function fetchScript(runtime: Runtime, folder: string, url: string | undefined): string {
   const node = `${folder}/node`;
   const archive = `${folder}.tgz`;
@@ -89,8 +95,10 @@ function fetchScript(runtime: Runtime, folder: string, url: string | undefined):
   return `set -u
 if [ -x ${node} ]; then echo here; exit 0; fi
 mkdir -p ${SOFTWARE}
+set -- $(df -Pm ${SOFTWARE} | tail -n 1)
+if [ "$4" -lt ${SPACE} ]; then echo "full $4"; exit 0; fi
 ${download} >/dev/null 2>&1
-${unpackScript(runtime, folder)} >/dev/null 2>&1 && echo here || { rm -f ${archive}; echo missing; }`;
+${unpackScript(runtime, folder)} >/dev/null 2>&1 && echo here || { rm -rf ${archive} ${folder}.new; echo missing; }`;
 }
 
 /** The script that checks a downloaded or sent runtime and puts it in place as one rename. */
@@ -110,19 +118,25 @@ async function bringRuntime(connection: Connection, machine: string, say: (messa
     timeout: FETCH * 3 + 60,
   });
   if (fetched.trim().endsWith('here')) return folder;
+  const free = /^full (\d+)/m.exec(fetched)?.[1];
+  if (free !== undefined) {
+    throw new DeployError('disk-full', `Only ${free} MB are free below /opt on the host.`, {
+      hint: `Free at least ${SPACE} MB for the runner: look with \`du -xh --max-depth=2 / | sort -h | tail\`.`,
+      host: connection.target.name,
+    });
+  }
   say('the host cannot fetch the runtime by itself; sending it (52 MB)');
   const archive = await runtimeArchive(runtime, url);
   await asRootOrFail(
     connection,
-    `set -e; mkdir -p ${SOFTWARE}; cat > ${folder}.tgz; ${unpackScript(runtime, folder)}`,
+    `mkdir -p ${SOFTWARE}; cat > ${folder}.tgz && ${unpackScript(runtime, folder)} || { rm -rf ${folder}.tgz ${folder}.new; exit 1; }`,
     'Unpacking the runtime',
     { input: archive, timeout: 900 },
   );
   return folder;
 }
 
-async function bringBundle(connection: Connection, bundle: Bundle): Promise<string> {
-  const incoming = `${SOFTWARE}/.incoming-${randomBytes(4).toString('hex')}`;
+async function bringBundle(connection: Connection, bundle: Bundle, incoming: string): Promise<void> {
   const file = `${incoming}/slipway-host.mjs`;
   await asRootOrFail(
     connection,
@@ -130,7 +144,6 @@ async function bringBundle(connection: Connection, bundle: Bundle): Promise<stri
     'Bringing the runner',
     { input: gzipSync(bundle.content), timeout: 120 },
   );
-  return incoming;
 }
 
 /** The command that starts the runner, with the runtime beside it and V8's compiled code kept for the next start. */
@@ -151,10 +164,17 @@ export async function bringRunner(
   say: (message: string) => void,
 ): Promise<void> {
   say('bringing the runner');
-  const [runtime, incoming] = await Promise.all([
+  const incoming = `${SOFTWARE}/.incoming-${randomBytes(4).toString('hex')}`;
+  const [brought, sent] = await Promise.allSettled([
     bringRuntime(connection, machine, say),
-    bringBundle(connection, bundle),
+    bringBundle(connection, bundle, incoming),
   ]);
+  if (brought.status === 'rejected' || sent.status === 'rejected') {
+    const clean = asRoot(connection.user, ['rm', '-rf', incoming]);
+    await connection.exec(clean, { timeout: 20 }).catch(() => undefined);
+    throw brought.status === 'rejected' ? brought.reason : (sent as PromiseRejectedResult).reason;
+  }
+  const runtime = brought.value;
   await asRootOrFail(
     connection,
     `set -e

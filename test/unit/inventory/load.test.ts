@@ -288,9 +288,7 @@ describe('variables', () => {
   });
 
   it('never come from the process', async () => {
-    expect(await refusal({ 'inventory/prod.yaml': withText('${PATH}') })).toContain(
-      'needs ${PATH}, which is not set',
-    );
+    expect(await refusal({ 'inventory/prod.yaml': withText('${PATH}') })).toContain('needs ${PATH}, which is not set');
   });
 
   it('without quotes stay text', async () => {

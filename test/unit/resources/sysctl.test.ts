@@ -49,7 +49,8 @@ test('values that are as declared differ in nothing, whatever they were before',
       } as const;
       const live = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, String(value)]));
       const props = sysctlKind.props.parse({ values });
-      if (Object.keys(values).length > 0) expect(sysctlKind.diff({ file, live, ufw: undefined, skipped: [] }, props)).toEqual([]);
+      if (Object.keys(values).length > 0)
+        expect(sysctlKind.diff({ file, live, ufw: undefined, skipped: [] }, props)).toEqual([]);
       expect(rememberedValues(content).size).toBe(Object.keys(before).length);
     }),
   );
