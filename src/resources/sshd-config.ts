@@ -3,6 +3,7 @@ import { DeployError } from '#core/errors';
 import { lastLines, type Output } from '#core/run';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
 import { type Change, defineKind, type Host } from '#resources/resource';
+import { forget, recall, remember, type Wanted } from '#resources/sshd-memory';
 import { firstToSet, parseEffective, renderOptions, type SshdValue, unknownOptions } from '#resources/sshd-options';
 
 const MAIN = '/etc/ssh/sshd_config';
@@ -41,11 +42,6 @@ interface SshdState {
   /** What the file should say on this host. */
   readonly content: string;
   readonly differences: readonly Difference[];
-}
-
-interface Wanted {
-  readonly content: string;
-  readonly effective: ReadonlyMap<string, string>;
 }
 
 async function sshd(host: Host, argv: readonly string[]): Promise<Output> {
@@ -123,12 +119,18 @@ async function differences(host: Host, own: string, wanted: Wanted, said: string
 async function read(host: Host, wanted: Props): Promise<SshdState | undefined> {
   const path = `${DIRECTORY}/${wanted.name}.conf`;
   if ((await host.stat('/usr/sbin/sshd')) === undefined) return undefined;
-  const [file, own, effective] = await Promise.all([
+  const [file, known, effective] = await Promise.all([
     readTextFile(host, path),
-    wantedOn(host, wanted),
+    recall(host, wanted),
     host.once('sshd -T', () => sshd(host, ['-T'])),
   ]);
-  return { file, content: own.content, differences: await differences(host, path, own, effective.stdout) };
+  const stateOf = async (own: Wanted) => {
+    return { file, content: own.content, differences: await differences(host, path, own, effective.stdout) };
+  };
+  const remembered = known === undefined ? undefined : await stateOf(known);
+  // Memory may say that nothing has to be done; what has to be done, only sshd itself may say.
+  if (remembered !== undefined && diff(remembered).length === 0) return remembered;
+  return stateOf(await wantedOn(host, wanted));
 }
 
 function oneLine(text: string): string {
@@ -198,9 +200,13 @@ export const sshdConfigKind = defineKind({
     const own = await wantedOn(host, wanted);
     await check(host, name, own);
     await host.writeFile(`${DIRECTORY}/${name}.conf`, own.content, ATTRIBUTES);
+    await remember(host, wanted, own);
   },
   footprint: ({ name }) => ({ name }),
-  remove: (host, { name }) => host.removeFile(`${DIRECTORY}/${name}.conf`),
+  async remove(host, { name }) {
+    await host.removeFile(`${DIRECTORY}/${name}.conf`);
+    await forget(host, name as string);
+  },
   guarded: true,
   preexisting: 'remove',
 });
