@@ -2,7 +2,7 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { rememberLogin } from '#cli/logins';
 import { packageDirectory, runnerFile } from '#cli/project';
-import { connectOptions, placeOf, type ReachOptions, reach, targetOf } from '#cli/reach';
+import { connectOptions, finalTarget, placeOf, type ReachOptions, reach } from '#cli/reach';
 import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -62,9 +62,7 @@ async function answerGuard(
   guard: string,
 ): Promise<void> {
   try {
-    await using fresh = await loginAfresh(() =>
-      connect(targetOf(host, environment.ssh.user), connectOptions(environment)),
-    );
+    await using fresh = await loginAfresh(() => connect(finalTarget(environment, host), connectOptions(environment)));
     await prove(fresh, bundle, guard);
     await rememberLogin(placeOf(host), environment.ssh.user);
   } catch (error) {

@@ -5,6 +5,7 @@ import { askSecret, isInteractive } from '#cli/prompter';
 import { DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
 import { KNOWN_HOSTS } from '#sandbox/places';
+import { settingsFor } from '#ssh/config';
 import { type Connection, type ConnectOptions, connect, type Target } from '#ssh/connection';
 import { startCommand } from '#ssh/operation';
 import type { Bundle } from '#ssh/runner';
@@ -21,16 +22,46 @@ export function knownHostsFiles(environment: Environment): readonly [string, ...
   return [join(environment.directory, 'inventory', 'known_hosts'), join(homedir(), '.ssh', 'known_hosts'), KNOWN_HOSTS];
 }
 
-/** A host of the inventory as the SSH side knows it. */
-export function targetOf(host: Host, user: string): Target {
+/** A user and a port to knock at. */
+interface Door {
+  readonly user: string;
+  readonly port: number;
+}
+
+/** Where a host lets somebody in before Slipway has been there: as declared, else as ~/.ssh/config says. */
+function firstDoor({ address, user, port }: Host): Door {
+  const settings = settingsFor(address, {
+    ...(user === undefined ? {} : { user }),
+    ...(port === undefined ? {} : { port }),
+  });
+  return { user: settings.user ?? 'root', port: settings.port ?? 22 };
+}
+
+/** A host of the inventory as the SSH side knows it; its key is the one pinned for the port of the first contact. */
+function targetOf(host: Host, { user, port }: Door): Target {
   return {
     name: host.name,
     address: host.address,
     user,
-    port: host.port,
+    port,
+    keyPort: firstDoor(host).port,
     ...(host.identityFile === undefined ? {} : { identityFile: host.identityFile }),
     ...(host.family === undefined ? {} : { family: host.family }),
   };
+}
+
+/** A host as it is before Slipway has been there. */
+export function firstTarget(host: Host): Target {
+  return targetOf(host, firstDoor(host));
+}
+
+/** A host as Slipway leaves it: its own user, and the port that sshd was moved to. */
+export function finalTarget(environment: Environment, host: Host): Target {
+  return targetOf(host, finalDoor(environment, host));
+}
+
+function finalDoor({ ssh }: Environment, host: Host): Door {
+  return { user: ssh.user, port: ssh.port ?? firstDoor(host).port };
 }
 
 /** What every connection of an environment has in common. */
@@ -43,7 +74,24 @@ export function connectOptions(environment: Environment): ConnectOptions {
 
 /** How a host is known in this machine's memory of logins. */
 export function placeOf(host: Host): string {
-  return `${host.address}:${host.port}`;
+  return `${host.address}:${firstDoor(host).port}`;
+}
+
+/** The doors of a host in the order in which they are tried: first the one that opened the last time. */
+async function doors(environment: Environment, host: Host): Promise<readonly Door[]> {
+  const first = firstDoor(host);
+  const final = finalDoor(environment, host);
+  // Hardened, but with sshd where it was: what a port that is new in the inventory finds.
+  const between = { user: final.user, port: first.port };
+  const isBare = (await lastLogin(placeOf(host))) === first.user;
+  const all = isBare ? [first, final, between] : [final, between, first];
+  return all.filter(({ user, port }, at) => all.findIndex((door) => door.user === user && door.port === port) === at);
+}
+
+/** Whether another door may open where this one did not. */
+function isClosed(error: unknown, door: Door, next: Door | undefined): boolean {
+  if (!(error instanceof DeployError) || next === undefined) return false;
+  return error.code === 'authentication-failed' || (error.code === 'host-unreachable' && next.port !== door.port);
 }
 
 /**
@@ -57,22 +105,20 @@ export async function reach(environment: Environment, host: Host, options: Reach
     });
   }
   const shared = connectOptions(environment);
-  const last = await lastLogin(placeOf(host));
-  const users = new Set([last === host.user ? host.user : environment.ssh.user, environment.ssh.user, host.user]);
-  let refusal: unknown;
-  for (const user of users) {
+  const first = firstDoor(host);
+  const tried = await doors(environment, host);
+  for (const [at, door] of tried.entries()) {
     try {
-      const connection = await connect(targetOf(host, user), {
+      const connection = await connect(targetOf(host, door), {
         ...shared,
-        ahead: startCommand(user, options.bundle),
-        ...(options.askPassword && user === host.user ? { password: askSecret } : {}),
+        ahead: startCommand(door.user, options.bundle),
+        ...(options.askPassword && door.user === first.user ? { password: askSecret } : {}),
       });
-      await rememberLogin(placeOf(host), user);
+      await rememberLogin(placeOf(host), door.user);
       return connection;
     } catch (error) {
-      if (!(error instanceof DeployError) || error.code !== 'authentication-failed') throw error;
-      refusal = error;
+      if (!isClosed(error, door, tried[at + 1])) throw error;
     }
   }
-  throw refusal;
+  throw new DeployError('internal', 'A host has no door.', { hint: 'This is a defect.', host: host.name });
 }

@@ -34,9 +34,10 @@ export interface Host {
   readonly name: string;
   /** An IP address or a host name; an alias of ~/.ssh/config works too. */
   readonly address: string;
-  /** The user of the first contact; afterwards it is `ssh.user`. */
-  readonly user: string;
-  readonly port: number;
+  /** The user of the first contact, afterwards it is `ssh.user`; undefined: as ~/.ssh/config says, else root. */
+  readonly user: string | undefined;
+  /** The port of the first contact; undefined: as ~/.ssh/config says, else 22. */
+  readonly port: number | undefined;
   readonly identityFile: string | undefined;
   readonly family: 4 | 6 | undefined;
 }

@@ -23,8 +23,12 @@ const host = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9:._-]+$/, 'is neither an address nor a host name')
     .describe('The IP address or name the host is reached under; an alias of ~/.ssh/config works too.'),
-  user: user.default('root').describe('The user of the first contact; afterwards it is `ssh.user`.'),
-  port: port.default(22).describe('The port sshd listens on.'),
+  user: user
+    .optional()
+    .describe('The user of the first contact, afterwards it is `ssh.user`. Default: that of ~/.ssh/config, else root.'),
+  port: port
+    .optional()
+    .describe('The port sshd listens on at the first contact. Default: that of ~/.ssh/config, else 22.'),
   identityFile: z
     .string()
     .min(1)

@@ -6,7 +6,8 @@ import { hostFolder, hostTree } from './places.ts';
 /** The file, inside a host, that takes up its disk. */
 export const BALLAST = '/var/log/ballast';
 
-const SIZE = 1024 ** 3;
+// Without the ballast, room enough for a whole bring-up.
+const SIZE = 3 * 1024 ** 3;
 
 function imageOf(name: string): string {
   return `${hostFolder(name)}/disk.ext4`;

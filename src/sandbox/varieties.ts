@@ -107,7 +107,7 @@ export const VARIETIES = {
     },
   },
   'disk-nearly-full': {
-    means: `a disk of 1 GB with 60 MB left; ${BALLAST} fills it`,
+    means: `a disk of 3 GB with 60 MB left; ${BALLAST} fills it`,
     bytesLeft: 60 * 1024 ** 2,
     prepare: async () => undefined,
   },

@@ -162,7 +162,7 @@ function connectionOver(target: Target, route: Route, { login, leave }: Entry): 
 /** The keys that these files hold for a host. */
 export function knownKeys(target: Target, options: Pick<ConnectOptions, 'knownHosts' | 'configFile'>): KnownKey[] {
   const route = routeTo(target, options);
-  return keysOf(options.knownHosts, route.keyName, route.port);
+  return keysOf(options.knownHosts, route.keyName, route.keyPort);
 }
 
 /** Trusts a host's key from now on: a line in a known_hosts file. To be called on a person's explicit word only. */
@@ -173,7 +173,7 @@ export function pin(
   options: Pick<ConnectOptions, 'configFile'> = {},
 ): void {
   const route = routeTo(target, options);
-  pinKey(file, route.keyName, route.port, key);
+  pinKey(file, route.keyName, route.keyPort, key);
 }
 
 /**

@@ -105,7 +105,7 @@ export function offer(
 
 /** Shakes hands over a stream, checks the host's key, and authenticates. */
 export async function logIn(route: Route, socket: Duplex, options: LoginOptions): Promise<Login> {
-  const known = knownKeys(options.knownHosts, route.keyName, route.port);
+  const known = knownKeys(options.knownHosts, route.keyName, route.keyPort);
   const { deadline, ahead, offered, progress: state } = options;
   let first: Identity | undefined;
   offered.then(

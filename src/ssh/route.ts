@@ -11,6 +11,8 @@ export interface Target {
   readonly address: string;
   readonly user?: string | undefined;
   readonly port?: number | undefined;
+  /** The port under which its keys were pinned, where sshd has moved since. */
+  readonly keyPort?: number | undefined;
   readonly identityFile?: string | undefined;
   readonly family?: 4 | 6 | undefined;
 }
@@ -24,6 +26,8 @@ export interface Route {
   readonly family: 4 | 6 | undefined;
   /** The name under which its key is kept. */
   readonly keyName: string;
+  /** The port under which its key is kept. */
+  readonly keyPort: number;
   readonly identityFiles: readonly string[] | undefined;
   readonly identitiesOnly: boolean;
   readonly agent: string | false;
@@ -57,6 +61,7 @@ export function routeTo(target: Target, options: RouteOptions): Route {
     user: settings.user ?? userInfo().username,
     family: target.family,
     keyName: settings.hostKeyAlias ?? address,
+    keyPort: target.keyPort ?? port,
     identityFiles: target.identityFile === undefined ? settings.identityFiles : [target.identityFile],
     identitiesOnly: target.identityFile !== undefined || settings.identitiesOnly,
     agent: options.agent ?? settings.identityAgent ?? agentSocket(),

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EXIT } from '#core/error-codes';
 import { KEY_FILE } from '#sandbox/places';
 import { down, list, publishHostKeys, run, type SandboxHost, up, type Variety } from '#sandbox/sandbox';
@@ -191,5 +192,118 @@ until /usr/sbin/sshd -p ${PORT} -h /root/strange -o PidFile=/run/strange.pid 2>&
     expectRefusal(await deployHere(['up', 'gone']), EXIT.unreachable, 'nothing listens on the port');
     bare('gone', { address: 'nobody.sandbox.test' });
     expectRefusal(await deployHere(['up', 'gone']), EXIT.unreachable, 'has a name that DNS does not know');
+  });
+});
+
+describe('the first login', () => {
+  const NAME = 'bad-login';
+  afterEach(() => dismiss(NAME));
+
+  /** In a terminal, with this typed when the password is asked for. */
+  const withPassword = (password: string) =>
+    deployInTerminal(
+      ['up', 'password', '--ask-password', '--project', project.folder],
+      [{ when: 'Password of root@', type: password }],
+      ENV,
+    );
+
+  test('a wrong password, several times; then the right one', async () => {
+    const host = await freshHost(NAME, ['root-password']);
+    bare('password', { address: host.address });
+    expectRefusal(
+      await deployHere(['up', 'password']),
+      EXIT.failed,
+      `root@${host.address} was refused: offered: ${KEY_FILE}`,
+      'run the same command with --ask-password',
+    );
+    expectRefusal(
+      await deployHere(['up', 'password', '--ask-password']),
+      EXIT.usage,
+      'Nobody is at a terminal to be asked for a password.',
+    );
+    const before = await shape(NAME);
+    // More than fail2ban lets pass: it finds them in the journal as soon as it is installed.
+    let wrong = await withPassword('no-such-password');
+    expect(wrong.screen).toMatch(/root@\S+ was refused: offered: .*a password; the host takes publickey, password/);
+    expect(wrong.screen).toContain('Check the user name and the password');
+    expect(wrong.screen).not.toContain('no-such-password');
+    expect(wrong.code).toBe(EXIT.failed);
+    // sshd keeps who fails too often out for a while (PerSourcePenalties).
+    while (wrong.code === EXIT.failed) wrong = await withPassword('no-such-password');
+    expect(wrong.screen).toContain('takes the connection and closes it before the SSH handshake is done');
+    expect(wrong.screen).toContain('wait a minute and try again');
+    expect(wrong.code).toBe(EXIT.unreachable);
+    expect(await shape(NAME)).toBe(before);
+
+    let right = wrong;
+    while (right.code === EXIT.unreachable) {
+      await sleep(5000);
+      right = await withPassword(host.password ?? '');
+    }
+    expect(right.screen).toContain('guard disarmed: a fresh login with sudo was proven');
+    expect(right.screen).not.toContain(host.password);
+    expect(right.code).toBe(EXIT.done);
+    expect(await inside(NAME, 'fail2ban-client get sshd banip')).toBe('');
+    const again = await deployHere(['up', 'password']);
+    expect(again.stderr).toContain('no change');
+    expect(again.code).toBe(EXIT.done);
+  });
+
+  test('a user without sudo, or whose sudo asks for a password', async () => {
+    const host = await freshHost(NAME, ['debian-user', 'no-sudo']);
+    bare('sudo', { address: host.address, user: 'debian' });
+    const before = await shape(NAME);
+    expectRefusal(
+      await deployHere(['up', 'sudo']),
+      EXIT.failed,
+      'vps: debian cannot become root on vps: there is no sudo on the host.',
+      'Connect as root for the first time (`user: root` in the inventory), or install sudo on the host.',
+    );
+    expect(await shape(NAME)).toBe(before);
+    await inside(
+      NAME,
+      'apt-get -qq update && apt-get -qq install sudo >/dev/null 2>&1; mv /etc/sudoers.d/90-provider /root; usermod -aG sudo debian',
+    );
+    expectRefusal(
+      await deployHere(['up', 'sudo']),
+      EXIT.failed,
+      'debian cannot become root on vps: sudo: a password is required.',
+      'Give debian passwordless sudo on the host',
+    );
+    await inside(NAME, 'mv /root/90-provider /etc/sudoers.d/');
+    expect((await deployHere(['plan', 'sudo'])).code).toBe(EXIT.done);
+  });
+});
+
+describe('a disk that is nearly full', () => {
+  const NAME = 'bad-disk';
+  const BALLAST = '/var/log/ballast';
+  afterAll(() => dismiss(NAME));
+
+  test('it is seen before anything is brought, and before anything is changed', async () => {
+    const host = await freshHost(NAME, ['disk-nearly-full']);
+    bare('disk', { address: host.address });
+    const before = await shape(NAME);
+    const free = () => inside(NAME, 'df -Pm / | tail -n 1');
+    const room = await free();
+    expectRefusal(
+      await deployHere(['up', 'disk']),
+      EXIT.failed,
+      'MB are free below /opt on the host.',
+      'Free at least 200 MB for the runner',
+    );
+    expect(await free()).toBe(room);
+
+    await inside(NAME, `truncate -s -500M ${BALLAST}`);
+    expectRefusal(
+      await deployHere(['up', 'disk']),
+      EXIT.failed,
+      'MB are free below /var on the host.',
+      'Free at least 1.0 GB',
+    );
+    expect(await shape(NAME)).toBe(before);
+
+    await inside(NAME, `rm ${BALLAST}`);
+    expect((await deployHere(['plan', 'disk'])).code).toBe(EXIT.done);
   });
 });

@@ -1,7 +1,7 @@
 import { hostsOf } from '#cli/operate';
 import { projectDirectory } from '#cli/project';
 import { confirm, isInteractive } from '#cli/prompter';
-import { connectOptions, targetOf } from '#cli/reach';
+import { connectOptions, firstTarget } from '#cli/reach';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
@@ -17,7 +17,7 @@ interface TrustOptions {
 
 async function trust(environment: Environment, host: Host, options: TrustOptions): Promise<void> {
   const connection = connectOptions(environment);
-  const target = targetOf(host, host.user);
+  const target = firstTarget(host);
   const key = await fetchHostKey(target, connection);
   const known = knownKeys(target, connection);
   if (known.some(({ fingerprint }) => fingerprint === key.fingerprint)) {

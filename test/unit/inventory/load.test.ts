@@ -13,7 +13,9 @@ describe('an inventory', () => {
     expect(environment).toMatchObject({
       name: 'prod',
       app: 'shop',
-      hosts: { vps: { name: 'vps', address: '203.0.113.10', user: 'root', port: 22, identityFile: undefined } },
+      hosts: {
+        vps: { name: 'vps', address: '203.0.113.10', user: undefined, port: undefined, identityFile: undefined },
+      },
       ssh: { user: 'deploy', authorizedKeys: [KEY], allowFrom: 'any', port: undefined },
       firewall: { allow: [] },
       harden: { fail2ban: { maxRetry: 5, findTime: 600, banTime: 3600, ignore: [] }, swap: undefined },
@@ -190,7 +192,7 @@ accessories: { redis: null }
     });
     expect(Object.values(environment.hosts).map(({ address, port }) => `${address}:${port}`)).toEqual([
       '203.0.113.20:2200',
-      '203.0.113.30:22',
+      '203.0.113.30:undefined',
     ]);
     expect(environment.harden.fail2ban).toMatchObject({ maxRetry: 9, ignore: ['198.51.100.3'] });
     expect(environment.accessories).toEqual({});
