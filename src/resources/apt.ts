@@ -46,7 +46,9 @@ export function complaint(said: string, count = 6): string {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '');
-  const marked = lines.filter((line) => /^(E:|W:|dpkg: error|Errors were)/.test(line) && !/^W: Some index/.test(line));
+  const marked = lines.filter(
+    (line) => /^(?:E:|W:|dpkg: error)|No space left on device/.test(line) && !/^W: Some index/.test(line),
+  );
   return (marked.length > 0 ? [...new Set(marked)] : lines).slice(-count).join('\n');
 }
 
