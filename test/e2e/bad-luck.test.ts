@@ -100,7 +100,6 @@ describe('an inventory that cannot be carried out', () => {
     [
       'a missing secret',
       `app: bad\n${HOST}services:\n  web: { image: nginx:1, environment: { TOKEN: "\${TOKEN}" } }\n`,
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: the inventory's own variable
       'services.web.environment.TOKEN  needs ${TOKEN}, which is not set; there is no .env.wrong',
     ],
   ])('%s: the file, the line and the key are named', async (_, inventory, line) => {
