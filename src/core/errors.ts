@@ -46,10 +46,14 @@ export class DeployError extends Error {
   }
 }
 
-/** Anything thrown, as a DeployError: what is not one already is a defect of ours and says so. */
+/** Anything thrown, as a DeployError: what is not one already is a full disk, or a defect of ours and says so. */
 export function asDeployError(thrown: unknown): DeployError {
   if (thrown instanceof DeployError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const { code } = thrown instanceof Error ? (thrown as NodeJS.ErrnoException) : {};
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new DeployError('disk-full', message, { hint: ERROR_CODES['disk-full'].fix, cause: thrown });
+  }
   return new DeployError('internal', message, {
     hint: ERROR_CODES.internal.fix,
     cause: thrown,
