@@ -41,6 +41,16 @@ function overlap(a: Network, b: Network): boolean {
   return a.start < b.start + b.size && b.start < a.start + a.size;
 }
 
+/** Whether a network lies in one of the pools. */
+export function isWithin(network: string, pools: readonly Pool[]): boolean {
+  const inner = parseNetwork(network);
+  return pools.some(({ base }) => {
+    const pool = parseNetwork(base);
+    if (inner === undefined || pool === undefined) return false;
+    return inner.start >= pool.start && inner.start + inner.size <= pool.start + pool.size;
+  });
+}
+
 /** A number from a name: the same everywhere and at every time. */
 function spread(name: string, below: number): number {
   return createHash('sha256').update(name).digest().readUInt32BE() % below;

@@ -1,6 +1,6 @@
 import type { Environment, Service } from '#inventory/environment';
 import type { Facts } from '#protocol/facts';
-import { appNetwork, freePools, type SlotAddresses, slotAddresses } from './networks.ts';
+import { appNetwork, freePools, isWithin, type SlotAddresses, slotAddresses } from './networks.ts';
 
 /** A port of a service that at least one route leads to, with all replicas behind it. */
 export interface Upstream {
@@ -34,9 +34,13 @@ export function workerServices(environment: Environment): readonly Service[] {
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The app's network on this host. */
-export function networkOf(environment: Environment, facts: Facts): string {
-  return appNetwork(environment.app, freePools(environment.docker.addressPools, facts.networks), facts.networks);
+/** The app's network on this host: the one it has, else one that neither the host nor another app uses. */
+export function networkOf({ app, docker }: Environment, facts: Facts): string {
+  const pools = freePools(docker.addressPools, facts.networks);
+  const own = facts.apps[app]?.subnet;
+  if (own !== undefined && isWithin(own, pools)) return own;
+  const others = Object.values(facts.apps).flatMap(({ subnet }) => subnet ?? []);
+  return appNetwork(app, pools, [...facts.networks, ...others]);
 }
 
 /** The fixed addresses of all replicas that stand behind the proxy. */

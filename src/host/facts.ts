@@ -2,6 +2,7 @@ import { readdir, readFile, readlink, statfs } from 'node:fs/promises';
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from 'node:os';
 import type { Facts } from '#protocol/facts';
 import { listIfThere, readTextIfThere } from './files.ts';
+import { ownedBy } from './ownership.ts';
 import { PATHS } from './paths.ts';
 
 const DEBIAN_ARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -88,6 +89,20 @@ function globalAddresses(): string[] {
   );
 }
 
+/** The apps served here and their networks, as the last run left them. */
+async function appsHere(): Promise<Facts['apps']> {
+  const files = (await listIfThere(PATHS.ownership)).filter((name) => name.endsWith('.json'));
+  const apps = await Promise.all(
+    files.map(async (file) => {
+      const app = file.slice(0, -'.json'.length);
+      const network = [...(await ownedBy(app)).values()].find(({ kind }) => kind === 'docker-network');
+      const subnet = network?.footprint['subnet'];
+      return [app, typeof subnet === 'string' ? { subnet } : {}] as const;
+    }),
+  );
+  return Object.fromEntries(apps);
+}
+
 /** What this host is, read from files and the kernel alone: a fraction of what starting one program costs. */
 export async function readFacts(): Promise<Facts> {
   const [os, disk, used, ports, apps, virtualization] = await Promise.all([
@@ -95,7 +110,7 @@ export async function readFacts(): Promise<Facts> {
     statfs('/var'),
     networks(),
     listening(),
-    listIfThere(PATHS.ownership),
+    appsHere(),
     readTextIfThere('/run/systemd/container'),
   ]);
   // sudo drops SSH_CONNECTION; the session's wrapper hands it on under a name of our own.
@@ -117,6 +132,6 @@ export async function readFacts(): Promise<Facts> {
     ...(clientAddress === undefined || clientAddress === '' ? {} : { clientAddress }),
     ...(sshPort === undefined ? {} : { sshPort: Number(sshPort) }),
     listening: ports,
-    apps: apps.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length)),
+    apps,
   };
 }

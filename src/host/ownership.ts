@@ -27,7 +27,8 @@ function pathOf(app: string): string {
   return join(PATHS.ownership, `${app}.json`);
 }
 
-async function read(app: string): Promise<ReadonlyMap<string, Owned>> {
+/** What an app owns on this host, in the order it was made. */
+export async function ownedBy(app: string): Promise<ReadonlyMap<string, Owned>> {
   const text = await readTextIfThere(pathOf(app));
   const list = text === undefined ? [] : (JSON.parse(text) as Owned[]);
   return new Map(list.map((owned) => [keyOf(owned), owned]));
@@ -43,8 +44,8 @@ export async function readOwnership(app: string): Promise<Ownership> {
     .filter((name) => name.endsWith('.json') && name !== `${app}.json`)
     .map((name) => name.slice(0, -'.json'.length));
   const others = new Map<string, string>();
-  for (const other of apps) for (const key of (await read(other)).keys()) others.set(key, other);
-  return { own: await read(app), others };
+  for (const other of apps) for (const key of (await ownedBy(other)).keys()) others.set(key, other);
+  return { own: await ownedBy(app), others };
 }
 
 export async function writeOwnership(app: string, owned: Iterable<Owned>): Promise<void> {

@@ -30,8 +30,8 @@ export const factsSchema = z.strictObject({
   sshPort: z.number().optional(),
   /** What already listens for TCP, from the kernel's own table: port and the program's name. */
   listening: z.array(z.strictObject({ port: z.number(), program: z.string() })),
-  /** Apps that Slipway serves on this host. */
-  apps: z.array(z.string()),
+  /** Apps that Slipway serves on this host, each with the subnet of its network where it has one. */
+  apps: z.record(z.string(), z.strictObject({ subnet: z.string().optional() })),
 });
 
 export type Facts = z.infer<typeof factsSchema>;

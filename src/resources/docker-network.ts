@@ -164,7 +164,7 @@ export const dockerNetworkKind = defineKind({
   },
   diff,
   apply,
-  footprint: ({ name }) => ({ name }),
+  footprint: ({ name, subnet }) => ({ name, subnet }),
   async remove(host, footprint) {
     const name = footprint.name as string;
     const networks = (await host.docker<Inspected[]>('/networks')) ?? [];

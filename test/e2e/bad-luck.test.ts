@@ -5,17 +5,36 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EXIT } from '#core/error-codes';
-import { KEY_FILE } from '#sandbox/places';
-import { down, list, publishHostKeys, run, type SandboxHost, up, type Variety } from '#sandbox/sandbox';
+import { ensureImages } from '#sandbox/images/images';
+import { AUTHORITIES, KEY_FILE } from '#sandbox/places';
+import {
+  down,
+  internet,
+  list,
+  publishAuthorities,
+  publishHostKeys,
+  run,
+  type SandboxHost,
+  setRecord,
+  up,
+  type Variety,
+} from '#sandbox/sandbox';
 import { type CliRun, deploy } from '#test/support/cli';
 import { makeProject } from '#test/support/project';
 import { deployInTerminal } from '#test/support/terminal';
 
 const home = mkdtempSync(join(tmpdir(), 'slipway-home-'));
 /** Nothing of whoever runs the tests: no keys, no agent, no known hosts. */
-const ENV = { HOME: home, SSH_AUTH_SOCK: '' };
+const ENV = { HOME: home, XDG_STATE_HOME: home, SSH_AUTH_SOCK: '' };
 const project = makeProject();
 const known = join(project.folder, 'inventory', 'known_hosts');
+
+/** The environment in which a process sees another time, from faketime(1). */
+function clock(shift: string): Record<string, string> {
+  const lines = execFileSync('faketime', ['-f', shift, 'env'], { encoding: 'utf8' }).split('\n');
+  const shifted = lines.filter((line) => /^(?:LD_PRELOAD|FAKETIME\w*)=/.test(line)).map((line) => line.split('=', 2));
+  return { ...Object.fromEntries(shifted), DONT_FAKE_MONOTONIC: '1' };
+}
 
 const deployHere = (argv: readonly string[], env: Record<string, string> = {}) =>
   deploy([...argv, '--project', project.folder], { env: { ...ENV, ...env } });
@@ -30,6 +49,7 @@ function bare(name: string, host: Record<string, unknown>, more: Record<string, 
 }
 
 function expectRefusal(ended: CliRun, code: number, ...lines: readonly string[]): void {
+  if (process.env.SHOW) console.log(ended.stderr, ended.code);
   for (const line of lines) expect(ended.stderr).toContain(line);
   expect(ended.stderr).toMatch(/^ {2}→ \S/m);
   expect(ended.code).toBe(code);
@@ -304,5 +324,197 @@ describe('a disk that is nearly full', () => {
 
     await inside(NAME, `rm ${BALLAST}`);
     expect((await deployHere(['plan', 'disk'])).code).toBe(EXIT.done);
+  });
+});
+
+describe('a host that is not as it should be', () => {
+  const NAME = 'bad-host';
+  const DOMAIN = 'bad.sandbox.test';
+  const CRON = '/etc/cron.d/backup';
+  let host: SandboxHost;
+
+  /** The demo app, which needs no database; `more` may change anything. */
+  function shop(more: Record<string, unknown> = {}, image = 'demo:v1'): void {
+    project.write('shop', {
+      app: 'bad',
+      hosts: { vps: { address: host.address, identityFile: KEY_FILE } },
+      services: { web: { image: `registry.sandbox.test/${image}`, healthcheck: { path: '/up' } } },
+      routes: { [DOMAIN]: 'web:3000' },
+      release: { healthTimeout: '8s' },
+      certificates: { directory: 'https://acme.sandbox.test:14000/dir', ca: AUTHORITIES },
+      ...more,
+    });
+  }
+
+  const served = () =>
+    inside(NAME, `curl -sk --max-time 5 --resolve ${DOMAIN}:443:127.0.0.1 https://${DOMAIN}/version || echo nothing`);
+
+  beforeAll(async () => {
+    const there = await internet();
+    await ensureImages({
+      registry: there.registry,
+      address: there.address,
+      ca: readFileSync(there.caFile, 'utf8'),
+      names: ['demo:v1', 'demo:v2', 'demo:crash', 'demo:unhealthy'],
+    });
+    await publishAuthorities();
+    host = await freshHost(NAME, ['apt-locked']);
+    await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
+    // What somebody had set up before Slipway came.
+    await inside(
+      NAME,
+      `systemctl stop hold-apt; apt-get -qq update; apt-get -qq install ufw curl >/dev/null 2>&1
+ufw allow 5353/udp comment mdns; mkdir -p /etc/cron.d; echo '0 3 * * * root /root/backup' > ${CRON}`,
+    );
+    shop();
+  });
+  afterAll(() => dismiss(NAME));
+
+  test('an operating system that is not supported', async () => {
+    await inside(
+      NAME,
+      'cp /etc/os-release /root/; sed -i "s/^ID=.*/ID=alpine/; s/^PRETTY_NAME=.*/PRETTY_NAME=Alpine/" /etc/os-release',
+    );
+    const before = await shape(NAME);
+    expectRefusal(
+      await deployHere(['up', 'shop']),
+      EXIT.failed,
+      'Alpine is not supported.',
+      'Use Debian 12 or 13, or Ubuntu 22.04 or 24.04.',
+    );
+    expect(await shape(NAME)).toBe(before);
+    await inside(NAME, 'cat /root/os-release > /etc/os-release');
+    expect((await deployHere(['plan', 'shop'])).code).toBe(EXIT.done);
+  });
+
+  test.each([
+    ['+1h', 'behind'],
+    ['-1h', 'ahead'],
+  ])('clocks that are an hour apart (%s here)', async (shift, direction) => {
+    const before = await shape(NAME);
+    expectRefusal(
+      await deployHere(['up', 'shop'], clock(shift)),
+      EXIT.failed,
+      `The host's clock is 60 min 0 s ${direction} of this machine's.`,
+      'timedatectl set-ntp true',
+    );
+    expect(await shape(NAME)).toBe(before);
+  });
+
+  test('port 80 is taken', async () => {
+    await inside(
+      NAME,
+      `systemd-run --quiet --unit=other-web perl -MIO::Socket::INET -e 'IO::Socket::INET->new(LocalPort => 80, Listen => 5) or die; sleep'
+until ss -Hltn | grep -q ':80 '; do sleep 0.1; done`,
+    );
+    const before = await shape(NAME);
+    expectRefusal(
+      await deployHere(['up', 'shop']),
+      EXIT.failed,
+      'Port 80 is taken by perl on the host.',
+      'nginx needs ports 80 and 443.',
+    );
+    expect(await shape(NAME)).toBe(before);
+    await inside(NAME, 'systemctl stop other-web');
+    expect((await deployHere(['plan', 'shop'])).code).toBe(EXIT.done);
+  });
+
+  test('a mirror that is down', async () => {
+    await inside(
+      NAME,
+      `mkdir /root/apt; mv /var/lib/apt/lists /root/apt/; cp -a /etc/apt/sources.list* /root/apt/
+rm -rf /etc/apt/sources.list*; echo 'deb http://127.0.0.1:9/debian trixie main' > /etc/apt/sources.list`,
+    );
+    const packages = () => inside(NAME, 'dpkg-query -W');
+    const before = await packages();
+    expectRefusal(
+      await deployHere(['up', 'shop']),
+      EXIT.failed,
+      'Reading the lists of packages failed',
+      'http://127.0.0.1:9/debian',
+      "Check the host's way out",
+      'mirror-unreachable',
+    );
+    expect(await packages()).toBe(before);
+    await inside(
+      NAME,
+      'rm -rf /etc/apt/sources.list /var/lib/apt/lists; mv /root/apt/sources.list* /etc/apt/; mv /root/apt/lists /var/lib/apt/',
+    );
+  });
+
+  test('apt locked by another program: gives up at the deadline of the inventory', async () => {
+    await inside(NAME, 'systemctl restart hold-apt');
+    shop({ packages: { wait: '3s' } });
+    expectRefusal(
+      await deployHere(['up', 'shop']),
+      EXIT.locked,
+      'waiting for perl (pid ',
+      'which holds the package system; for at most 3.0 s',
+      'still holds /var/lib/dpkg/lock-frontend after 3.0 s.',
+      '(`ps -fp ',
+    );
+  });
+
+  test('apt locked by another program: waits, says so, and goes on; then an authority that is down', async () => {
+    await inside(NAME, 'systemctl restart hold-apt');
+    shop({ certificates: { directory: 'https://acme.sandbox.test:14999/dir', ca: AUTHORITIES } });
+    const ended = await deployHere(['up', 'shop']);
+    expectRefusal(
+      ended,
+      EXIT.failed,
+      'waiting for perl (pid ',
+      'install nginx',
+      'release v1',
+      `No certificate for ${DOMAIN} from acme.sandbox.test:14999`,
+      'certificate-authority',
+    );
+    expect(
+      await inside(
+        NAME,
+        `docker exec bad-blue-web-1 node -e 'fetch("http://127.0.0.1:3000/version").then((r) => r.text()).then(console.log)'`,
+      ),
+    ).toBe('v1');
+    shop();
+    const mended = await deployHere(['up', 'shop']);
+    expect(mended.stderr).toContain(`https://${DOMAIN}/ answers 200`);
+    expect(mended.code).toBe(EXIT.done);
+    expect(await served()).toBe('v1');
+    expect((await deployHere(['up', 'shop'])).stderr).toContain('no change');
+  });
+
+  test.each([
+    ['demo:crash', EXIT.rejected, ['ended right after its start', 'Its last words:', 'Traffic was not touched.']],
+    [
+      'demo:unhealthy',
+      EXIT.rejected,
+      ['The new release is not healthy after 8.0 s: web at port 3000, /up answers 500', 'Traffic was not touched.'],
+    ],
+    ['demo:nowhere', EXIT.failed, ['registry.sandbox.test/demo:nowhere', 'Check its name and tag', 'image-not-found']],
+  ] as const)('a release of %s: the old version keeps serving', async (image, code, lines) => {
+    shop({}, image);
+    const answers: string[] = [];
+    let over = false;
+    const watching = (async () => {
+      while (!over) answers.push(await served());
+    })();
+    const ended = await deployHere(['up', 'shop']);
+    over = true;
+    await watching;
+    expectRefusal(ended, code, ...lines);
+    expect(new Set(answers)).toEqual(new Set(['v1']));
+    shop();
+    expect((await deployHere(['up', 'shop'])).code).toBe(EXIT.done);
+    expect(await served()).toBe('v1');
+  });
+
+  test('a good release goes live after all of that', async () => {
+    shop({}, 'demo:v2');
+    expect((await deployHere(['up', 'shop'])).code).toBe(EXIT.done);
+    expect(await served()).toBe('v2');
+  });
+
+  test('what was there before is left alone', async () => {
+    expect(await inside(NAME, 'ufw status')).toMatch(/5353\/udp +ALLOW +Anywhere +# mdns/);
+    expect(await inside(NAME, `cat ${CRON}`)).toBe('0 3 * * * root /root/backup');
   });
 });

@@ -256,7 +256,7 @@ export const someFacts: fc.Arbitrary<Facts> = fc.record({
   clientAddress: fc.constant('198.51.100.7'),
   sshPort: fc.constantFrom(22, 2222),
   listening: fc.constant([]),
-  apps: fc.constant([]),
+  apps: fc.constant({}),
 });
 
 /** All that the playbooks declare, in the order in which it is applied. */

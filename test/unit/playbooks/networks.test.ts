@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Environment } from '#inventory/environment';
 import { appNetwork, freePools, slotAddresses } from '#playbooks/networks';
+import { networkOf } from '#playbooks/routing';
+import type { Facts } from '#protocol/facts';
 
 const POOLS = [
   { base: '172.29.0.0/16', size: 24 },
@@ -81,5 +84,28 @@ describe('the addresses of slots', () => {
 
   test('are refused where there are more replicas than places', () => {
     expect(() => slotAddresses('10.9.8.128/26', [{ name: 'web', replicas: 16 }])).toThrow(/15 replicas/);
+  });
+});
+
+describe('the network of an app among others', () => {
+  const environment = (app: string) =>
+    ({ app, docker: { addressPools: [{ base: '172.29.0.0/22', size: 24 }] } }) as unknown as Environment;
+  const facts = (apps: Facts['apps']) => ({ networks: [], apps }) as unknown as Facts;
+
+  test('no two apps of a host get the same, however their names fall', () => {
+    const first = networkOf(environment('a'), facts({}));
+    for (const name of ['b', 'c', 'd', 'e', 'f']) {
+      const pools = [{ base: '172.29.0.0/20', size: 24 }];
+      const wide = { ...environment(name), docker: { addressPools: pools } } as unknown as Environment;
+      expect(networkOf(wide, facts({ a: { subnet: first } }))).not.toBe(first);
+    }
+  });
+
+  test('an app keeps the one it has', () => {
+    expect(networkOf(environment('a'), facts({ a: { subnet: '172.29.0.0/23' } }))).toBe('172.29.0.0/23');
+  });
+
+  test('unless the pools have moved away from under it', () => {
+    expect(networkOf(environment('a'), facts({ a: { subnet: '10.0.0.0/23' } }))).toMatch(/^172\.29\./);
   });
 });
