@@ -1,3 +1,4 @@
+import { listed, wrapped } from '#cli/fit';
 import type { Audience } from '#cli/operate';
 import { type Paint, paintFor } from '#cli/paint';
 import { openQuestion } from '#cli/prompter';
@@ -18,13 +19,19 @@ const SIGN: Readonly<Record<Step['action'], string>> = {
 /** Columns of the resource's name before what happens to it. */
 const NAME_WIDTH = 46;
 
+/** Columns of the sign before the name, and of the blank behind it. */
+const SIGN_WIDTH = 7;
+
 function colourOf(action: Step['action'], paint: Paint): (text: string) => string {
   if (action === 'create' || action === 'release') return paint.green;
   return action === 'remove' ? paint.red : paint.yellow;
 }
 
-function summaryOf(changes: readonly Change[]): string {
-  return changes.map(({ summary }) => summary).join(', ');
+function summaryOf(changes: readonly Change[], columns: number): string {
+  return listed(
+    changes.map(({ summary }) => summary),
+    columns - NAME_WIDTH - SIGN_WIDTH,
+  );
 }
 
 function triggerText(triggers: readonly Trigger[]): string {
@@ -50,7 +57,9 @@ export function planText(steps: readonly Step[], paint: Paint, options: { readon
     }
     const due = step.triggers.length === 0 ? '' : paint.dim(`  (${triggerText(step.triggers)})`);
     const sign = colourOf(step.action, paint)(SIGN[step.action]);
-    lines.push(`    ${sign} ${step.resource.padEnd(NAME_WIDTH)} ${summaryOf(step.changes)}${due}`);
+    lines.push(
+      `    ${sign} ${step.resource.padEnd(NAME_WIDTH)} ${summaryOf(step.changes, Number.POSITIVE_INFINITY)}${due}`,
+    );
     if (!options.diffs) continue;
     for (const { diff } of step.changes) {
       if (diff !== undefined) lines.push(...diffLines(diff, paint).map((line) => `        ${line}`));
@@ -60,7 +69,7 @@ export function planText(steps: readonly Step[], paint: Paint, options: { readon
 }
 
 /** What one event says to a person; nothing for those that only machines need. */
-function sentences(event: Event, paint: Paint, playbookOf: Map<string, string>): string[] {
+function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<string, string>): string[] {
   switch (event.type) {
     case 'hello': {
       const { os, cpus, memoryBytes, diskFreeBytes, arch } = event.facts;
@@ -78,7 +87,7 @@ function sentences(event: Event, paint: Paint, playbookOf: Map<string, string>):
       const took = event.duration < 1 ? '' : paint.dim(`  ${formatSeconds(event.duration)}`);
       return [
         ...title,
-        `    ${paint.green('✓')} ${event.resource.padEnd(NAME_WIDTH)} ${summaryOf(event.changes)}${took}`,
+        `    ${paint.green('✓')} ${event.resource.padEnd(NAME_WIDTH)} ${summaryOf(event.changes, columns)}${took}`,
       ];
     }
     case 'resource.removed':
@@ -86,7 +95,10 @@ function sentences(event: Event, paint: Paint, playbookOf: Map<string, string>):
     case 'trigger.fired':
       return [paint.dim(`    ↻ ${event.trigger.unit} ${event.trigger.action === 'reload' ? 'reloaded' : 'restarted'}`)];
     case 'warning':
-      return [paint.yellow(`    ! ${event.message}`), ...(event.hint === undefined ? [] : [`      → ${event.hint}`])];
+      return [
+        paint.yellow(wrapped(`    ! ${event.message}`, columns, '      ')),
+        ...(event.hint === undefined ? [] : [`      → ${event.hint}`]),
+      ];
     case 'guard.armed':
       return [
         paint.cyan(
@@ -161,7 +173,13 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
   return {
     event(event) {
       if (event.type === 'hello' && hosts.length === 1) line(paint.bold(event.host ?? ''));
-      for (const text of sentences(event, paint, playbookOf)) line(prefix(event.host) + text);
+      for (const text of sentences(
+        event,
+        paint,
+        terminal.isTTY === true ? (terminal.columns ?? 80) : Number.POSITIVE_INFINITY,
+        playbookOf,
+      ))
+        line(prefix(event.host) + text);
       if (event.type === 'resource.started') status.show(`${prefix(event.host)}${event.resource}`);
       if (event.type === 'progress') {
         if (terminal.isTTY === true) status.show(`${prefix(event.host)}${event.message}`);

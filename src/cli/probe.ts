@@ -1,4 +1,5 @@
 import { request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { paintFor } from '#cli/paint';
 import { EXIT } from '#core/error-codes';
@@ -6,6 +7,9 @@ import type { Environment } from '#inventory/environment';
 
 /** Seconds a public URL may take to answer. */
 const ANSWER = 10;
+
+/** Seconds until a URL that does not answer well is given up: nginx takes a moment to take over a new configuration. */
+const PATIENCE = 5;
 
 interface Verdict {
   readonly url: string;
@@ -16,6 +20,7 @@ interface Verdict {
 }
 
 function problemOf(error: NodeJS.ErrnoException): string {
+  if (error.code === 'EPROTO') return 'it refuses to speak TLS under this name';
   if (error.code === 'ECONNREFUSED') return 'the connection is refused';
   if (error.code === 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY' || error.code === 'SELF_SIGNED_CERT_IN_CHAIN') {
     return 'the certificate is not from an authority this machine trusts';
@@ -54,6 +59,15 @@ function probe(domain: string, address: string, host: string, ca: string | undef
   });
 }
 
+async function probeUntilWell(ask: () => Promise<Verdict>): Promise<Verdict> {
+  const deadline = performance.now() + PATIENCE * 1000;
+  for (;;) {
+    const verdict = await ask();
+    if (verdict.problem === undefined || performance.now() >= deadline) return verdict;
+    await sleep(250);
+  }
+}
+
 /** Asks every public URL of an environment from here, and tells what answered. Resolves with an exit code. */
 export async function probeRoutes(
   environment: Environment,
@@ -62,7 +76,11 @@ export async function probeRoutes(
 ): Promise<number> {
   const verdicts = await Promise.all(
     environment.routes.flatMap(({ domain }) =>
-      hosts.map((host) => probe(domain, environment.hosts[host]?.address ?? host, host, environment.certificates.ca)),
+      hosts.map((host) =>
+        probeUntilWell(() =>
+          probe(domain, environment.hosts[host]?.address ?? host, host, environment.certificates.ca),
+        ),
+      ),
     ),
   );
   const paint = paintFor(process.stderr);

@@ -1,18 +1,18 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { KEY_FILE } from '#sandbox/places';
 import { down, run as runInside, type SandboxHost, up } from '#sandbox/sandbox';
 import { deploy } from '#test/support/cli';
 import { makeProject } from '#test/support/project';
+import { scratch } from '#test/support/scratch';
 
 const NAME = 'e2e-way';
 const project = makeProject();
 let host: SandboxHost;
 
 // A home of its own, so that nobody's keys and settings matter.
-const home = mkdtempSync(join(tmpdir(), 'slipway-home-'));
+const home = scratch('home');
 const deployHere = (...argv: string[]) => deploy([...argv, '--project', project.folder], { env: { HOME: home } });
 
 beforeAll(async () => {

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ErrorCode } from '#core/error-codes';
 import { DeployError } from '#core/errors';
@@ -12,6 +11,7 @@ import type { SandboxHost } from '#sandbox/sandbox';
 import { type Connection, connect } from '#ssh/connection';
 import { loginAfresh, openHost, prove } from '#ssh/operation';
 import { type Bundle, readBundle } from '#ssh/runner';
+import { scratch } from '#test/support/scratch';
 
 /** What one run through the real engine on a real host did. */
 export interface Run {
@@ -28,7 +28,7 @@ let bundle: Bundle | undefined;
 /** The runner, built from the sources as they are now, once for each test file. */
 export function builtRunner(): Bundle {
   if (bundle !== undefined) return bundle;
-  const outdir = mkdtempSync(join(tmpdir(), 'slipway-runner-'));
+  const outdir = scratch('runner');
   execFileSync('node', ['scripts/build.mjs', '--runner-only', '--outdir', outdir], { stdio: 'inherit' });
   bundle = readBundle(join(outdir, 'slipway-host.mjs'));
   return bundle;
@@ -52,7 +52,7 @@ export interface RunOptions {
 
 /** Connects to a sandbox host; the runner is brought when the first resources are. */
 export async function onHost(host: SandboxHost): Promise<OnHost> {
-  const knownHosts = join(mkdtempSync(join(tmpdir(), 'slipway-known-')), 'known_hosts');
+  const knownHosts = join(scratch('known'), 'known_hosts');
   writeFileSync(knownHosts, `${host.knownHosts.trimEnd()}\n`);
   const login = (user: string) =>
     connect(

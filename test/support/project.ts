@@ -1,9 +1,9 @@
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { AUTHORITIES } from '#sandbox/places';
 import type { SandboxHost } from '#sandbox/sandbox';
+import { scratch } from '#test/support/scratch';
 
 /** A project of its own in a temporary folder. */
 export interface Project {
@@ -14,7 +14,7 @@ export interface Project {
 
 /** Makes an empty project. */
 export function makeProject(): Project {
-  const folder = mkdtempSync(join(tmpdir(), 'slipway-project-'));
+  const folder = scratch('project');
   mkdirSync(join(folder, 'inventory'));
   return {
     folder,
