@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
+import { readKernel, repairJumps } from '#resources/ufw-kernel';
 import { letsIn, readUfw, turnOnIpv6, type Ufw } from '#resources/ufw-rules';
 
 const policy = z.enum(['allow', 'deny', 'reject']);
@@ -33,32 +34,6 @@ const KEYS = {
   routed: 'DEFAULT_FORWARD_POLICY',
 } as const;
 const DIRECTIONS = ['incoming', 'outgoing', 'routed'] as const;
-
-/** What ufw needs in the kernel and is not there, from `iptables-save -t filter` and the user rules on file. */
-export function missingInKernel(saved: string, userRules: string, v6: boolean): readonly string[] {
-  const prefix = v6 ? 'ufw6' : 'ufw';
-  const family = v6 ? 'IPv6' : 'IPv4';
-  const lines = saved.split('\n');
-  if (!lines.includes(`-A INPUT -j ${prefix}-before-input`)) return [`no ${family} chains in the kernel`];
-  const count = (all: readonly string[]) => all.filter((line) => line.startsWith(`-A ${prefix}-user-input `)).length;
-  const [loaded, wanted] = [count(lines), count(userRules.split('\n'))];
-  return loaded === wanted ? [] : [`${loaded} of ${wanted} ${family} rules in the kernel`];
-}
-
-async function readKernel(host: Host, ufw: Ufw): Promise<readonly string[]> {
-  if (ufw.settings['ENABLED'] !== 'yes') return [];
-  const families = ufw.ipv6 && ufw.settings['IPV6'] === 'yes' ? [false, true] : [false];
-  const missing = await Promise.all(
-    families.map(async (v6) => {
-      const [saved, rules] = await Promise.all([
-        host.run([v6 ? 'ip6tables-save' : 'iptables-save', '-t', 'filter']),
-        host.readFile(v6 ? '/etc/ufw/user6.rules' : '/etc/ufw/user.rules'),
-      ]);
-      return missingInKernel(saved.stdout, rules ?? '', v6);
-    }),
-  );
-  return missing.flat();
-}
 
 function diff(state: State | undefined, wanted: Props): readonly Change[] {
   if (state === undefined) return [{ summary: 'enable' }];
@@ -153,6 +128,7 @@ export const ufwKind = defineKind({
     refuseLockout(host, ufw, wanted);
     await remember(host, ufw);
     const { settings } = ufw;
+    await repairJumps(host, { ...ufw, settings: { ...settings, IPV6: 'yes' } });
     await turnOnIpv6(host, ufw);
     for (const direction of DIRECTIONS) {
       if (settings[KEYS[direction]] === POLICIES[wanted[direction]]) continue;

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { missingInKernel, ufwKind } from '#resources/ufw';
+import { ufwKind } from '#resources/ufw';
+import { jumpRepair, missingInKernel } from '#resources/ufw-kernel';
 import { ufwRuleKind } from '#resources/ufw-rule';
 import { contains, letsIn, parseRange, parseRules, parseSettings, type Rule, sameSource } from '#resources/ufw-rules';
 
@@ -207,14 +208,28 @@ describe('the firewall', () => {
     ]);
   });
 
-  const saved =
-    '*filter\n:INPUT DROP [0:0]\n-A INPUT -j ufw-before-input\n-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n';
+  const jumps = ['INPUT', 'OUTPUT', 'FORWARD'].flatMap((chain) =>
+    ['before-logging', 'before', 'after', 'after-logging', 'reject', 'track'].map(
+      (stage) => `-A ${chain} -j ufw-${stage}-${chain.toLowerCase()}`,
+    ),
+  );
+  const rule = '-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT';
+  const saved = ['*filter', ':INPUT DROP [0:0]', ':ufw-before-logging-input - [0:0]', ...jumps, rule, ''].join('\n');
 
   test.each([
     [saved, []],
     [saved.replace(/-A ufw-user.*\n/, ''), ['0 of 1 IPv4 rules in the kernel']],
-    ['*filter\n:INPUT ACCEPT [0:0]\n', ['no IPv4 chains in the kernel']],
+    ['*filter\n:INPUT ACCEPT [0:0]\n', ['IPv4 packets do not pass through it']],
+    [saved.replace(`${jumps[7]}\n`, ''), ['IPv4 packets do not pass through it']],
   ])('in the kernel is told from what iptables saves', (kernel, missing) => {
     expect(missingInKernel(kernel, V4, false)).toEqual(missing);
+  });
+
+  test('has its jumps brought back where its chains lingered without them', () => {
+    expect(jumpRepair(saved, false)).toBeUndefined();
+    expect(jumpRepair('*filter\n:INPUT DROP [0:0]\n', false)).toBeUndefined();
+    const repair = jumpRepair(saved.replace(`${jumps[1]}\n`, ''), false)?.split('\n') ?? [];
+    expect(repair.filter((line) => line.startsWith('-A'))).toEqual(jumps.slice(0, 6));
+    expect(repair.filter((line) => line.startsWith('-D'))).toHaveLength(5);
   });
 });
