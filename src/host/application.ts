@@ -16,6 +16,8 @@ export class Application {
   readonly #emit: Emit;
   readonly #book: Bookkeeping;
   readonly #guard: Guard;
+  /** Units that failed and are tried again at the end, or once what they read has changed. */
+  readonly #postponed = new Set<string>();
   #playbook = '';
 
   constructor(machine: Machine, emit: Emit, book: Bookkeeping, guard: Guard) {
@@ -38,11 +40,11 @@ export class Application {
       await this.#apply(item.kind, batch);
       if (lastGuarded !== undefined && batch.includes(lastGuarded)) await this.finishGuard();
     }
-    await this.flush();
+    await this.#flush(isReload);
   }
 
   async #enter(playbook: string): Promise<void> {
-    if (this.#playbook !== '' && this.#playbook !== playbook) await this.flush();
+    if (this.#playbook !== '' && this.#playbook !== playbook) await this.#flush(isReload);
     this.#playbook = playbook;
   }
 
@@ -60,7 +62,9 @@ export class Application {
     try {
       await this.#book.own(todo.map((item) => ({ item, existed: before[batch.indexOf(item)]?.state !== undefined })));
       if (kind.guarded === true) await this.#guard.arm();
-      await mark(todo.flatMap((item) => item.declaration.triggers));
+      const triggers = todo.flatMap((item) => item.declaration.triggers);
+      await mark(triggers);
+      for (const { unit } of triggers) this.#postponed.delete(unit);
       if (kind.applyAll !== undefined)
         await kind.applyAll(
           this.#machine,
@@ -109,9 +113,27 @@ export class Application {
     this.#emit({ type: 'trigger.fired', trigger });
   }
 
-  /** Reloads and restarts what is due. */
+  /** Fires what an interrupted run has left: where that fails, the cause may be what this run is about to mend. */
+  async catchUp(): Promise<void> {
+    await this.#flush(() => true);
+  }
+
+  /** Reloads and restarts all that is still due. */
   async flush(): Promise<void> {
-    for (const trigger of await pending()) await this.fire(trigger);
+    this.#postponed.clear();
+    await this.#flush(() => false);
+  }
+
+  async #flush(mayFail: (trigger: Trigger) => boolean): Promise<void> {
+    for (const trigger of await pending()) {
+      if (this.#postponed.has(trigger.unit)) continue;
+      try {
+        await this.fire(trigger);
+      } catch (error) {
+        if (!mayFail(trigger)) throw error;
+        this.#postponed.add(trigger.unit);
+      }
+    }
   }
 
   /** Takes over the guard of a run that was killed. */
@@ -122,7 +144,7 @@ export class Application {
   /** Has the guarded changes proven by a fresh login, and keeps them. */
   async finishGuard(): Promise<void> {
     if (!this.#guard.isArmed) return;
-    await this.flush();
+    await this.#flush(() => false);
     await this.#guard.prove();
   }
 
@@ -130,6 +152,9 @@ export class Application {
     if (this.#guard.isArmed) await this.#guard.undo(reason);
   }
 }
+
+// A service that cannot reload still runs, and what it reads may be mended by a later playbook or a removal.
+const isReload = ({ action }: Trigger): boolean => action === 'reload';
 
 function notConverged(item: Item, changes: readonly Change[]): DeployError {
   const left = shown(item, changes)

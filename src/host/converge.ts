@@ -59,7 +59,7 @@ export async function converge(
   const application = new Application(machine, emit, book, new Guard(machine, emit, request.loginUser, listener));
   try {
     await application.inheritGuard();
-    for (const trigger of marks) await application.fire(trigger);
+    await application.catchUp();
     await application.pass(items, readings);
     // Something applied late may have changed what was read early (a package brings its own configuration).
     machine.forget();

@@ -22,6 +22,8 @@ interface State {
   readonly files: Readonly<Record<string, TextFile>>;
   /** Files of an earlier declaration that are no longer part of it. */
   readonly leftover: readonly string[];
+  /** Whether all its files are known to be its own. */
+  readonly known: boolean;
   /** What is to be replaced and still there. */
   readonly inTheWay: readonly string[];
 }
@@ -68,6 +70,7 @@ async function read(host: Host, { name, files, replaces }: Props): Promise<State
   return {
     files: Object.fromEntries(found),
     leftover: earlier.filter((relative) => !(relative in files)),
+    known: Object.keys(files).every((relative) => earlier.includes(relative)),
     inTheWay: stats.filter(([, stat]) => stat !== undefined).map(([relative]) => relative),
   };
 }
@@ -84,6 +87,7 @@ function diff(state: State | undefined, { files, replaces }: Props): readonly Ch
     ...changes,
     ...(state?.leftover ?? []).map((relative) => ({ summary: `remove ${relative}` })),
     ...inTheWay.map((relative) => ({ summary: `replace ${relative}` })),
+    ...(changes.length === 0 && state?.known === false ? [{ summary: 'take over its files' }] : []),
   ];
 }
 

@@ -299,7 +299,9 @@ describe('a site', () => {
       },
       RELOAD,
     );
-  const asked = (name: string) => says(host, `curl -s --max-time 3 -H "Host: ${name}" http://127.0.0.1/; echo " $?"`);
+  // nginx says that it has reloaded before its old workers stop listening.
+  const asked = (name: string) =>
+    says(host, `sleep 0.5; curl -s --max-time 3 -H "Host: ${name}" http://127.0.0.1/; echo " $?"`);
 
   test('converges in four phases and serves', async () => {
     expect(await asked('other.test')).toContain('Welcome to nginx');
@@ -359,7 +361,6 @@ describe('a site', () => {
       'echo > /etc/nginx/conf.d/00-silent.conf',
       'ln -sf /etc/nginx/sites-available/default /etc/nginx/sites-enabled/default',
       'chmod 600 /etc/nginx/conf.d/shop.conf; chown www-data /etc/nginx/conf.d/shop.conf',
-      'rm /var/lib/slipway/nginx/*.json',
     );
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(harm, { minLength: 1, maxLength: 3 }), async (scripts) => {
@@ -372,7 +373,10 @@ describe('a site', () => {
     );
   });
 
-  test('goes when it is no longer declared, and what it replaced comes back', async () => {
+  test('goes when it is no longer declared, broken or not, and what it replaced comes back', async () => {
+    await host.sh(
+      'echo "lissten;" >> /etc/nginx/conf.d/shop.conf; touch /var/lib/slipway/pending/reload@nginx.service',
+    );
     expect((await host.up([])).error?.message).toBeUndefined();
     expect(await says(host, 'nginx -t -q; ls /etc/nginx/conf.d; readlink /etc/nginx/sites-enabled/default')).toBe(
       '/etc/nginx/sites-available/default',

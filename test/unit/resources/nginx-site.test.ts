@@ -13,7 +13,7 @@ describe('a site', () => {
       fc.property(fc.dictionary(paths, fc.string()), (files) => {
         const props = nginxSiteKind.props.parse({ name: 's', files, replaces: ['sites-enabled/default'] });
         const there = Object.fromEntries(Object.entries(files).map(([path, content]) => [path, { ...file, content }]));
-        expect(nginxSiteKind.diff({ files: there, leftover: [], inTheWay: [] }, props)).toEqual([]);
+        expect(nginxSiteKind.diff({ files: there, leftover: [], known: true, inTheWay: [] }, props)).toEqual([]);
       }),
     );
   });
@@ -28,6 +28,7 @@ describe('a site', () => {
       {
         files: { 'conf.d/a.conf': { ...file, content: 'old\n' } },
         leftover: ['conf.d/z.conf'],
+        known: true,
         inTheWay: ['sites-enabled/default'],
       },
       props,
