@@ -9,7 +9,6 @@ import { median, timed } from './measure.ts';
 import { ENVIRONMENT, makeProject, type Project, wayTo } from './project.ts';
 import { circumstances, print, row, spread } from './report.ts';
 
-const ROUNDS = 3;
 const SLIPWAY = 'bench-first';
 const APT = 'bench-apt';
 
@@ -58,7 +57,7 @@ async function aptInstall(host: SandboxHost, project: Project, packages: readonl
 }
 
 /** A fresh host hardened, with Docker and nginx, against what installing its packages takes by itself. */
-export async function first(): Promise<void> {
+export async function first(rounds = 3): Promise<void> {
   const there = await internet();
   const conditions = circumstances();
   const samples = { 'deploy up': [], 'without the runner': [], 'bringing the runner': [], 'apt-get install': [] } as {
@@ -86,8 +85,8 @@ export async function first(): Promise<void> {
     using project = bareProject(host, there);
     samples['apt-get install'].push(await aptInstall(host, project, packages));
   };
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    console.error(`round ${round} of ${ROUNDS}`);
+  for (let round = 1; round <= rounds; round += 1) {
+    console.error(`round ${round} of ${rounds}`);
     // The packages are known from the first bring-up; from then on each has its turn at being first.
     for (const turn of round % 2 === 1 ? [ours, theirs] : [theirs, ours]) await turn();
   }

@@ -5,12 +5,11 @@ import { interleave, medianOf } from './measure.ts';
 import { DOMAIN, makeProject, wayTo } from './project.ts';
 import { circumstances, print, row, spread } from './report.ts';
 
-const ROUNDS = 9;
 const SIZE = 10;
 const MOTHER = 'bench-mother';
 
 /** A no-op on ten hosts against one: each host is a VPS of its own, copied from one that was brought up. */
-export async function fleet(): Promise<void> {
+export async function fleet(rounds = 9): Promise<void> {
   const internet = await demoInternet();
   await using mothers = await benchHosts([MOTHER]);
   const [mother] = mothers;
@@ -38,7 +37,7 @@ export async function fleet(): Promise<void> {
       { name: `${SIZE} hosts`, run: () => noop(all) },
       { name: 'one host', run: () => noop(one) },
     ],
-    ROUNDS,
+    rounds,
     (message) => console.error(message),
   );
   console.log(spread(samples));

@@ -1,19 +1,21 @@
+import { parseArgs } from 'node:util';
 import { build } from './built.ts';
 
-/** One benchmark, one file; each prints a table and, last, one line of JSON. */
-const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
-  first: async () => (await import('./first.ts')).first(),
-  fleet: async () => (await import('./fleet.ts')).fleet(),
-  noop: async () => (await import('./noop.ts')).noopBench(),
-  start: async () => (await import('./start.ts')).start(),
+/** One benchmark, one file; each prints a table and, last, one line of JSON. Takes how many rounds are measured. */
+const BENCHES: Readonly<Record<string, (rounds?: number) => Promise<void>>> = {
+  noop: async (rounds) => (await import('./noop.ts')).noopBench(rounds),
+  first: async (rounds) => (await import('./first.ts')).first(rounds),
+  start: async (rounds) => (await import('./start.ts')).start(rounds),
+  fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
 };
 
-const chosen = process.argv.slice(2);
-const unknown = chosen.find((name) => BENCHES[name] === undefined);
-if (chosen.length === 0 || unknown !== undefined) {
-  console.error(`npm run bench -- ${Object.keys(BENCHES).join('|')}`);
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+const unknown = positionals.find((name) => BENCHES[name] === undefined);
+if (positionals.length === 0 || unknown !== undefined || Number.isNaN(rounds)) {
+  console.error(`npm run bench -- ${Object.keys(BENCHES).join('|')} [--rounds <number>]`);
   process.exitCode = 2;
 } else {
   build();
-  for (const name of chosen) await BENCHES[name]?.();
+  for (const name of positionals) await BENCHES[name]?.(rounds);
 }

@@ -1,5 +1,6 @@
 import { declarationsFor } from '#cli/operate';
 import { runnerFile } from '#cli/project';
+import { connectOptions, finalTarget } from '#cli/reach';
 import { commandLine } from '#core/quote';
 import { loadEnvironment } from '#inventory/load';
 import { parseEvent } from '#protocol/event';
@@ -23,10 +24,9 @@ export async function peakMemory(project: Project, host: SandboxHost): Promise<n
   const environment = await loadEnvironment(project.folder, project.environment);
   const { user } = environment.ssh;
   const bundle = readBundle(runnerFile());
-  await using connection = await connect(
-    { name: host.name, address: host.address, user, identityFile: host.keyFile },
-    { knownHosts: [project.knownHosts], agent: false },
-  );
+  const declared = environment.hosts[host.name];
+  if (declared === undefined) throw new Error(`${host.name} is not in the inventory`);
+  await using connection = await connect(finalTarget(environment, declared), connectOptions(environment));
   const argv = ['sudo', '-n', 'python3', '-c', WEIGH, `${bundle.folder}/slipway-host`, 'session'];
   const session = await connection.open(commandLine(argv));
   for await (const line of session.lines()) {

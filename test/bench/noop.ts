@@ -11,7 +11,6 @@ import { peakMemory, residents } from './memory.ts';
 import { DOMAIN, makeProject, type Project, type Way, wayTo } from './project.ts';
 import { circumstances, print, type Row, row, spread } from './report.ts';
 
-const ROUNDS = 7;
 /** Milliseconds each way of the far link. */
 const ONE_WAY = 25;
 /** A loopback address of its own, so that the far host is on port 22 too and all else about it is the same. */
@@ -49,7 +48,7 @@ async function prepare(host: SandboxHost, near: Project, peer: string): Promise<
 }
 
 /** A no-op of everything, against Ansible and against a bare login, over the direct link and over a far one. */
-export async function noopBench(): Promise<void> {
+export async function noopBench(rounds = 5): Promise<void> {
   const version = await ansibleVersion();
   const internet = await demoInternet();
   await using hosts = await benchHosts(['bench-noop']);
@@ -77,7 +76,7 @@ export async function noopBench(): Promise<void> {
         { name: `ssh host true, ${link}`, run: ssh(way, project) },
         { name: `deploy up, ${link}`, run: () => noop(project) },
       ]),
-      ROUNDS,
+      rounds,
       (message) => console.error(message),
     );
     const against = (peerName: string, called: string): readonly Row[] =>
@@ -90,9 +89,9 @@ export async function noopBench(): Promise<void> {
           peerValue: medianOf(samples, `${peerName}, ${link}`),
         }),
       );
+    console.log(spread(samples));
     const memory = await peakMemory(near, host);
     const left = await residents(host);
-    console.log(spread(samples));
     print(
       'noop',
       [

@@ -32,8 +32,8 @@ function round(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-function plainly(ratio: number): string {
-  return ratio < 1 ? `${(1 / ratio).toFixed(1)} times less` : `${ratio.toFixed(2)} times as much`;
+function plainly({ ratio, unit }: Row): string {
+  return ratio < 1 && unit === 's' ? `${(1 / ratio).toFixed(1)} times faster` : `${ratio.toFixed(2)} of it`;
 }
 
 /** Columns aligned, numbers to the right. */
@@ -64,14 +64,10 @@ export function spread(samples: Samples): string {
 /** The benchmark's result: a table for people and, last, one line for machines. */
 export function print(bench: string, rows: readonly Row[], notes: readonly string[] = []): void {
   const head = ['', 'link', 'slipway', 'peer', '', 'that is'];
-  const lines = rows.map(({ name, link, unit, slipway, peer, peerValue, ratio }) => [
-    name,
-    link,
-    `${slipway} ${unit}`,
-    peer,
-    `${peerValue} ${unit}`,
-    plainly(ratio),
-  ]);
+  const lines = rows.map((row) => {
+    const { name, link, unit, slipway, peer, peerValue } = row;
+    return [name, link, `${slipway} ${unit}`, peer, `${peerValue} ${unit}`, plainly(row)];
+  });
   console.log(`\n${table([head, ...lines])}`);
   for (const note of notes) console.log(note);
   console.log(JSON.stringify({ bench, rows }));

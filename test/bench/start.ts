@@ -5,7 +5,6 @@ import { CLI } from './built.ts';
 import { type Contender, interleave, medianOf, timed } from './measure.ts';
 import { circumstances, print, row, spread } from './report.ts';
 
-const ROUNDS = 25;
 const NODE = 'node -e 0';
 
 // One of each: an unknown key, a wrong type, an image forgotten, a secret that nobody set.
@@ -17,7 +16,7 @@ routes: { shop.example.com: 3000 }
 `;
 
 /** How long a person waits for what needs no host. */
-export async function start(): Promise<void> {
+export async function start(rounds = 25): Promise<void> {
   const project = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
   mkdirSync(join(project, 'inventory'));
   writeFileSync(join(project, 'inventory', 'prod.yaml'), INVALID);
@@ -33,7 +32,7 @@ export async function start(): Promise<void> {
   ];
   const conditions = circumstances();
   try {
-    const samples = await interleave(contenders, ROUNDS);
+    const samples = await interleave(contenders, rounds);
     const names: Readonly<Record<string, string>> = { 'deploy up prod': 'deploy up on an invalid inventory' };
     const rows = contenders.slice(1).map(({ name }) =>
       row({
