@@ -37,6 +37,17 @@ export interface HostResult {
   readonly error: DeployError | undefined;
 }
 
+// Templates are compiled once, however many hosts there are.
+const renderers = new WeakMap<Environment, ReturnType<typeof templates>>();
+
+function rendererOf(environment: Environment): ReturnType<typeof templates> {
+  const known = renderers.get(environment);
+  if (known !== undefined) return known;
+  const render = templates([join(environment.directory, 'templates'), join(packageDirectory(), 'templates')]);
+  renderers.set(environment, render);
+  return render;
+}
+
 /** Everything that the playbooks declare for a host of an environment. */
 export async function declarationsFor(
   environment: Environment,
@@ -44,7 +55,7 @@ export async function declarationsFor(
   facts: Facts,
 ): Promise<readonly Declaration[]> {
   const { PLAYBOOKS } = await import('#playbooks/index');
-  const render = templates([join(environment.directory, 'templates'), join(packageDirectory(), 'templates')]);
+  const render = rendererOf(environment);
   return assemble(
     PLAYBOOKS.map((playbook) => ({
       playbook: playbook.name,
@@ -83,6 +94,8 @@ async function operateOn(
   try {
     audience.progress(host.name, `connecting to ${host.address}`);
     await using connection = await reach(environment, host, options);
+    // The playbooks load while the host starts the runner; what is wrong with them is said where they are used.
+    import('#playbooks/index').catch(() => undefined);
     for (const message of connection.warnings) {
       audience.event({ type: 'warning', message, at: new Date().toISOString(), host: host.name });
     }
