@@ -21,10 +21,18 @@ export function nameOf(container: Container): string {
   return (container.Names[0] ?? container.Id.slice(0, 12)).replace(/^\//, '');
 }
 
-/** The last lines a container said, for the explanation of why it is not serving. */
-export async function lastWords(host: Host, container: string, lines = 12): Promise<string> {
-  const output = await host.run(['docker', 'logs', '--tail', String(lines), container]);
-  return `${output.stdout}${output.stderr}`.trim();
+/** Lines of a container's log that are looked at, and how many of them are shown. */
+const LOG = { read: 300, shown: 12 };
+
+/**
+ * The last lines a container said, for the explanation of why it is not serving. Lines about the health path are our own
+ * questions, and shown only where it said nothing else.
+ */
+export async function lastWords(host: Host, container: string, healthPath?: string): Promise<string> {
+  const output = await host.run(['docker', 'logs', '--tail', String(LOG.read), container]);
+  const lines = `${output.stdout}${output.stderr}`.trim().split('\n');
+  const others = healthPath === undefined ? lines : lines.filter((line) => !line.includes(healthPath));
+  return (others.length === 0 ? lines : others).slice(-LOG.shown).join('\n');
 }
 
 // proc(5): column 3 is the remote address, column 4 the state, 01 = ESTABLISHED.

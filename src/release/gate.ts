@@ -18,7 +18,12 @@ const ANSWER = 5;
 /** Milliseconds between questions: short against an app's start, long against its load. */
 const PAUSE = 100;
 
-type Answer = { readonly status: number; readonly location?: string } | { readonly failure: string };
+/** Characters of an answer that are worth reading: health endpoints say in their first line what is wrong. */
+const READ = 200;
+
+type Answer =
+  | { readonly status: number; readonly said: string; readonly location?: string }
+  | { readonly failure: string };
 
 function ask(address: string, door: Door): Promise<Answer> {
   return new Promise((resolve) => {
@@ -37,9 +42,15 @@ function ask(address: string, door: Door): Promise<Answer> {
         },
       },
       (response) => {
-        response.resume();
         const { location } = response.headers;
-        resolve({ status: response.statusCode ?? 0, ...(location === undefined ? {} : { location }) });
+        let said = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          if (said.length < READ) said += chunk;
+        });
+        // One that breaks off has given its status all the same.
+        response.once('close', () =>
+          resolve({ status: response.statusCode ?? 0, said, ...(location === undefined ? {} : { location }) }),
+        );
       },
     );
     question.once('timeout', () => question.destroy(new Error(`no answer within ${ANSWER} s`)));
@@ -63,7 +74,9 @@ function explain(answer: Answer | undefined, door: Door): string {
     return `${where} does not answer: ${answer.failure}`;
   }
   if (answer.location !== undefined) return `${where} answers ${answer.status}, a redirect to ${answer.location}`;
-  return `${where} answers ${answer.status}`;
+  const said = answer.said.trim().split('\n', 1)[0]?.slice(0, READ) ?? '';
+  const isText = said !== '' && !said.startsWith('<');
+  return `${where} answers ${answer.status}${isText ? `: ${said}` : ''}`;
 }
 
 /**
@@ -98,11 +111,27 @@ export async function gate(host: Host, project: string, doors: readonly Door[], 
       const first = waiting[0];
       const why = first === undefined ? '' : explain(last.get(first.address), first.door);
       const names = containers.map(nameOf);
-      const words = names[0] === undefined ? '' : `\nLast words of ${names[0]}:\n${await lastWords(host, names[0])}`;
-      throw new DeployError('release-rejected', `The new release is not healthy after ${limit} s: ${why}.${words}`, {
+      const words =
+        names[0] === undefined
+          ? ''
+          : `\nLast words of ${names[0]}:\n${await lastWords(host, names[0], first?.door.path)}`;
+      throw new DeployError('release-rejected', `The new release is not healthy after ${limit} s: ${why}${words}`, {
         hint: 'Traffic was not touched. Check the port of the route and the healthcheck path, then run `deploy up` again.',
       });
     }
     await sleep(PAUSE);
   }
+}
+
+/** Why a project did not come up, by the container that is to blame; undefined where none is. */
+export async function rejection(host: Host, project: string, cause: DeployError): Promise<DeployError | undefined> {
+  const containers = await containersOf(host, project);
+  const ill = containers.find(({ State, Status }) => State !== 'running' || /unhealthy|starting/.test(Status));
+  if (ill === undefined) return undefined;
+  const name = nameOf(ill);
+  return new DeployError(
+    'release-rejected',
+    `The container ${name} did not come up (${ill.Status}). Its last words:\n${await lastWords(host, name)}`,
+    { hint: 'Traffic was not touched. Mend what it says, build a new image and run `deploy up` again.', cause },
+  );
 }

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DeployError } from '#core/errors';
+import { asDeployError, DeployError } from '#core/errors';
+import { explainCompose } from '#resources/compose-failure';
 import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
 import { containersOf, drained, nameOf } from './containers.ts';
-import { gate } from './gate.ts';
+import { gate, rejection } from './gate.ts';
 import {
   flip,
   forgetReleases,
@@ -75,8 +76,22 @@ async function stage(props: ReleaseProps, id: string): Promise<string> {
 
 async function start(host: Host, app: string, part: Slot | 'workers', folder: string): Promise<readonly string[]> {
   const project = projectOf(app, part);
-  await host.compose({ name: project, directory: join(folder, part) }, 'up');
+  try {
+    await host.compose({ name: project, directory: join(folder, part) }, 'up');
+  } catch (error) {
+    throw explainCompose(project, asDeployError(error)) ?? error;
+  }
   return (await containersOf(host, project)).map(nameOf).sort();
+}
+
+/** Starts the new release beside the one that serves; one that does not come up is a rejected release. */
+async function startSlot(host: Host, app: string, slot: Slot, folder: string): Promise<readonly string[]> {
+  try {
+    return await start(host, app, slot, folder);
+  } catch (thrown) {
+    const error = asDeployError(thrown);
+    throw error.code === 'command-failed' ? ((await rejection(host, projectOf(app, slot), error)) ?? error) : error;
+  }
 }
 
 /** Empties a slot: an app without a route has nothing but workers, and Compose starts no project without a service. */
@@ -117,8 +132,9 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
   const folder = await stage(props, id);
 
   host.say(`starting ${props.tag} in the ${target} slot`);
-  const containers = await (props.gates.length === 0 ? clear : start)(host, app, target, folder);
+  let containers: readonly string[];
   try {
+    containers = await (props.gates.length === 0 ? clear : startSlot)(host, app, target, folder);
     const doors = props.gates.map(({ service, addresses, port, path, domain }) => ({
       service,
       addresses: addresses[target],
