@@ -125,15 +125,18 @@ export class Application {
   }
 
   async #flush(mayFail: (trigger: Trigger) => boolean): Promise<void> {
+    let failure: unknown;
     for (const trigger of await pending()) {
       if (this.#postponed.has(trigger.unit)) continue;
       try {
         await this.fire(trigger);
       } catch (error) {
-        if (!mayFail(trigger)) throw error;
-        this.#postponed.add(trigger.unit);
+        if (mayFail(trigger)) this.#postponed.add(trigger.unit);
+        else failure ??= error;
       }
     }
+    // One unit that fails keeps no other from what it is due.
+    if (failure !== undefined) throw failure;
   }
 
   /** Takes over the guard of a run that was killed. */

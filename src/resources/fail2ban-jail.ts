@@ -106,6 +106,17 @@ export const fail2banJailKind = defineKind({
     if (!(await isActive(host))) await start(host);
   },
   footprint: ({ name }) => ({ name }),
-  remove: (host, { name }) => host.removeFile(`${CONFIG}/${pathOf(name as string)}`),
+  async remove(host, { name }) {
+    await host.removeFile(`${CONFIG}/${pathOf(name as string)}`);
+    if (!(await isActive(host)) || !(await host.has('fail2ban-client'))) return;
+    const left = await host.run(['fail2ban-client', '--test']);
+    if (left.exitCode === 0) return;
+    // So does Debian 12's as it comes: it did not run before we came, and no reload could succeed.
+    host.warn(
+      `What is left of fail2ban's configuration does not work, so it is stopped: ${lastLines(left, 1)}`,
+      'Purge the package fail2ban, or give it a configuration that works.',
+    );
+    await host.run(['systemctl', 'stop', UNIT]);
+  },
   preexisting: 'remove',
 });
