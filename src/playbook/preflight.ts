@@ -51,7 +51,7 @@ export function preflight(environment: Environment, host: string, facts: Facts, 
     const taken = facts.listening.find(({ port, program }) => WEB_PORTS.includes(port) && !OURS.includes(program));
     if (taken !== undefined) {
       throw new DeployError('port-taken', `Port ${taken.port} is taken by ${taken.program} on the host.`, {
-        hint: `Stop it first, for instance \`systemctl disable --now ${taken.program}\`; nginx needs ports 80 and 443.`,
+        hint: `Stop it first: \`ss -ltnp\` on the host shows it, \`systemctl disable --now ${taken.program}\` ends a service of that name; nginx needs ports 80 and 443.`,
         host,
       });
     }

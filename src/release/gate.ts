@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
-import { containersOf, lastWords, nameOf } from './containers.ts';
+import { type Container, containersOf, lastWords, nameOf } from './containers.ts';
 
 export interface Door {
   readonly service: string;
@@ -79,6 +79,21 @@ function explain(answer: Answer | undefined, door: Door): string {
   return `${where} answers ${answer.status}${isText ? `: ${said}` : ''}`;
 }
 
+/** A container that was started again since it was first looked at: in a fast loop it is hardly ever seen ended. */
+async function findRestarted(
+  host: Host,
+  containers: readonly Container[],
+  seen: Map<string, number>,
+): Promise<Container | undefined> {
+  for (const container of containers) {
+    const now = (await host.docker<{ RestartCount: number }>(`/containers/${container.Id}/json`))?.RestartCount ?? 0;
+    const before = seen.get(container.Id) ?? now;
+    seen.set(container.Id, before);
+    if (now > before) return container;
+  }
+  return undefined;
+}
+
 /**
  * Waits until every replica behind the doors answers well. Rejects with `release-rejected` and the cause by name as soon
  * as a container has ended, or when the limit in seconds is over.
@@ -87,6 +102,7 @@ export async function gate(host: Host, project: string, doors: readonly Door[], 
   const deadline = performance.now() + limit * 1000;
   let waiting = doors.flatMap((door) => door.addresses.map((address) => ({ door, address })));
   const last = new Map<string, Answer>();
+  const restarts = new Map<string, number>();
   for (;;) {
     const answers = await Promise.all(
       waiting.map(async ({ door, address }) => {
@@ -98,11 +114,13 @@ export async function gate(host: Host, project: string, doors: readonly Door[], 
     waiting = waiting.filter((_, index) => answers[index] !== true);
     const containers = await containersOf(host, project);
     const ended = containers.find(({ State }) => State === 'exited' || State === 'dead' || State === 'restarting');
-    if (ended !== undefined) {
-      const name = nameOf(ended);
+    const crashed = ended ?? (await findRestarted(host, containers, restarts));
+    if (crashed !== undefined) {
+      const name = nameOf(crashed);
+      const how = ended === undefined ? 'and was started again' : `(${ended.Status})`;
       throw new DeployError(
         'release-rejected',
-        `The container ${name} ended right after its start (${ended.Status}). Its last words:\n${await lastWords(host, name)}`,
+        `The container ${name} ended right after its start ${how}. Its last words:\n${await lastWords(host, name)}`,
         { hint: 'Traffic was not touched. Mend what it says, build a new image and run `deploy up` again.' },
       );
     }

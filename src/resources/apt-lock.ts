@@ -59,7 +59,9 @@ export async function waitForApt(host: Host, patience: Patience): Promise<void> 
       throw new DeployError(
         'apt-locked',
         `${program} (pid ${pid}) still holds ${lock} after ${formatSeconds(patience.seconds)}.`,
-        { hint: `Let it end, or stop it on the host (\`ps -fp ${pid}\` shows it), then run the same command again.` },
+        {
+          hint: `Let it end, or stop it on the host (\`ps -fp ${pid}\` shows it), then run the same command again; \`packages.wait\` in the inventory is how long is waited.`,
+        },
       );
     }
     if (told?.pid !== pid || Date.now() - told.at >= REPEAT) {
