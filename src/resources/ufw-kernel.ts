@@ -1,5 +1,5 @@
 import type { Host } from '#resources/resource';
-import type { Ufw } from '#resources/ufw-rules';
+import { DEFAULTS, type Ufw } from '#resources/ufw-rules';
 
 const BUILTIN = ['input', 'output', 'forward'] as const;
 const STAGES = ['before-logging', 'before', 'after', 'after-logging', 'reject', 'track'] as const;
@@ -60,9 +60,22 @@ export function jumpRepair(saved: string, v6: boolean): string | undefined {
  * Brings back the jumps into ufw's chains where the chains are there without them. ufw itself makes them only together
  * with its chains, which it keeps when disabled: after `iptables -F` it would deny everything to everybody (0.36.2).
  */
-export async function repairJumps(host: Host, ufw: Ufw): Promise<void> {
-  for (const v6 of families(ufw)) {
+export async function repairJumps(host: Host, { ipv6 }: Pick<Ufw, 'ipv6'>): Promise<void> {
+  for (const v6 of ipv6 ? [false, true] : [false]) {
     const input = jumpRepair(await save(host, v6), v6);
     if (input !== undefined) await host.must([v6 ? 'ip6tables-restore' : 'iptables-restore', '--noflush'], { input });
   }
+}
+
+/** Has ufw look after IPv6 too: until then it drops all of it and takes no rules for it. */
+export async function turnOnIpv6(host: Host, ufw: Ufw): Promise<void> {
+  const { settings, ipv6 } = ufw;
+  if (!ipv6 || settings['IPV6'] === 'yes') return;
+  const [text, stat] = await Promise.all([host.readFile(DEFAULTS), host.stat(DEFAULTS)]);
+  const rest = (text ?? '').replace(/^[ \t]*IPV6=.*\n?/gm, '');
+  const { mode = '0644', owner = 'root', group = 'root' } = stat ?? {};
+  await host.writeFile(DEFAULTS, `IPV6=yes\n${rest}`, { mode, owner, group });
+  if (settings['ENABLED'] !== 'yes') return;
+  await repairJumps(host, ufw);
+  await host.must(['ufw', 'reload']);
 }

@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
-import { parseRange, type Rule, readUfw, sameSource, TAG, turnOnIpv6, type Ufw } from '#resources/ufw-rules';
+import { turnOnIpv6 } from '#resources/ufw-kernel';
+import { parseRange, type Rule, readUfw, sameSource, TAG, type Ufw } from '#resources/ufw-rules';
 
 const props = z.strictObject({
   action: z.enum(['allow', 'limit', 'deny']).default('allow'),

@@ -4,7 +4,8 @@ import type { Host } from '#resources/resource';
 /** What marks a firewall rule as ours. */
 export const TAG = 'slipway:';
 
-const DEFAULTS = '/etc/default/ufw';
+/** Policies and whether ufw looks after IPv6. */
+export const DEFAULTS = '/etc/default/ufw';
 
 export interface Rule {
   readonly action: string;
@@ -127,16 +128,6 @@ export interface Ufw {
 export function parseSettings(text: string): Readonly<Record<string, string>> {
   const pairs = [...text.matchAll(/^[ \t]*([A-Z_0-9]+)=["']?([^"'#\n]*)["']?/gm)];
   return Object.fromEntries(pairs.map(([, key = '', value = '']) => [key, value.trim()]));
-}
-
-/** Has ufw look after IPv6 too: until then it drops all of it and takes no rules for it. */
-export async function turnOnIpv6(host: Host, { settings, ipv6 }: Ufw): Promise<void> {
-  if (!ipv6 || settings['IPV6'] === 'yes') return;
-  const [text, stat] = await Promise.all([host.readFile(DEFAULTS), host.stat(DEFAULTS)]);
-  const rest = (text ?? '').replace(/^[ \t]*IPV6=.*\n?/gm, '');
-  const { mode = '0644', owner = 'root', group = 'root' } = stat ?? {};
-  await host.writeFile(DEFAULTS, `IPV6=yes\n${rest}`, { mode, owner, group });
-  if (settings['ENABLED'] === 'yes') await host.must(['ufw', 'reload']);
 }
 
 /** ufw's own files, read once for all rules; undefined where ufw is not installed. */

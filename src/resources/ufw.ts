@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { type Change, defineKind, type Host } from '#resources/resource';
-import { readKernel, repairJumps } from '#resources/ufw-kernel';
-import { letsIn, readUfw, turnOnIpv6, type Ufw } from '#resources/ufw-rules';
+import { readKernel, repairJumps, turnOnIpv6 } from '#resources/ufw-kernel';
+import { letsIn, readUfw, type Ufw } from '#resources/ufw-rules';
 
 const policy = z.enum(['allow', 'deny', 'reject']);
 
@@ -128,7 +128,7 @@ export const ufwKind = defineKind({
     refuseLockout(host, ufw, wanted);
     await remember(host, ufw);
     const { settings } = ufw;
-    await repairJumps(host, { ...ufw, settings: { ...settings, IPV6: 'yes' } });
+    await repairJumps(host, ufw);
     await turnOnIpv6(host, ufw);
     for (const direction of DIRECTIONS) {
       if (settings[KEYS[direction]] === POLICIES[wanted[direction]]) continue;
