@@ -132,7 +132,9 @@ async function apply(host: Host, wanted: Props, state: UnitFiles | undefined): P
       hint: 'Declare the package that brings it before the unit.',
     });
   }
-  if (differsEnabled(state?.unit, wanted)) {
+  // What an earlier unit of this name left of its links shows only now that there is a unit again.
+  const isNew = wanted.enabled === false && state?.unit?.load !== 'loaded';
+  if (isNew || differsEnabled(state?.unit, wanted)) {
     await host.must(['systemctl', wanted.enabled === true ? 'enable' : 'disable', '--', name]);
   }
   if (!differsActive(state?.unit, wanted)) return;

@@ -112,7 +112,7 @@ describe('a bare host', () => {
     const boot = async () => await said(host, 'stat --format=%Z /proc/1');
     const before = await boot();
     await said(host, 'touch /root/kept');
-    await ssh(host, 'systemctl reboot');
+    await ssh(host, 'systemd-run --quiet --on-active=1 systemctl reboot');
     await expect.poll(async () => await boot().catch(() => before), { timeout: 30_000 }).not.toBe(before);
     await expect.poll(async () => (await ssh(host, 'ls /root/kept')).stdout, { timeout: 30_000 }).toBe('/root/kept\n');
 
