@@ -107,6 +107,8 @@ export async function reach(environment: Environment, host: Host, options: Reach
   const shared = connectOptions(environment);
   const first = firstDoor(host);
   const tried = await doors(environment, host);
+  const hasOpened = (await lastLogin(placeOf(host))) !== undefined;
+  let refusal: DeployError | undefined;
   for (const [at, door] of tried.entries()) {
     try {
       const connection = await connect(targetOf(host, door), {
@@ -117,7 +119,10 @@ export async function reach(environment: Environment, host: Host, options: Reach
       await rememberLogin(placeOf(host), door.user);
       return connection;
     } catch (error) {
-      if (!isClosed(error, door, tried[at + 1])) throw error;
+      const refused = error instanceof DeployError && error.code === 'authentication-failed';
+      // The door that opened the last time is the one to hear of; the others are guesses.
+      if (refused && hasOpened) refusal ??= error;
+      if (!isClosed(error, door, tried[at + 1])) throw refused ? (refusal ?? error) : error;
     }
   }
   throw new DeployError('internal', 'A host has no door.', { hint: 'This is a defect.', host: host.name });
