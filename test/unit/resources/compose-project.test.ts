@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DeployError } from '#core/errors';
+import { type Container, complaint } from '#resources/compose-containers';
 import { explainCompose } from '#resources/compose-failure';
-import { type Container, complaint, composeProjectKind } from '#resources/compose-project';
+import { composeProjectKind } from '#resources/compose-project';
 
 const props = composeProjectKind.props.parse({
   name: 'shop-db',
