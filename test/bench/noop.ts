@@ -7,9 +7,9 @@ import { ansibleVersion, countTasks, makePeer, runPeer } from './ansible.ts';
 import { deploy, noop } from './deploy.ts';
 import { benchHosts, demoInternet } from './hosts.ts';
 import { type Contender, interleave, medianOf, timed } from './measure.ts';
-import { peakMemory, residents } from './memory.ts';
 import { DOMAIN, makeProject, type Project, type Way, wayTo } from './project.ts';
 import { circumstances, print, type Row, row, spread } from './report.ts';
+import { record, requestFor, residents } from './runner.ts';
 
 /** Milliseconds each way of the far link. */
 const ONE_WAY = 25;
@@ -90,7 +90,7 @@ export async function noopBench(rounds = 5): Promise<void> {
         }),
       );
     console.log(spread(samples));
-    const memory = await peakMemory(near, host);
+    const { peak } = await record(host, await requestFor(near, host), 5);
     const left = await residents(host);
     print(
       'noop',
@@ -99,7 +99,7 @@ export async function noopBench(rounds = 5): Promise<void> {
         ...against('ssh host true', 'ssh host true'),
         row({
           ...{ name: 'peak memory of the runner', link: 'direct', unit: 'MB' },
-          ...{ slipway: memory, peer: 'budget', peerValue: MEMORY_BUDGET },
+          ...{ slipway: peak, peer: 'budget', peerValue: MEMORY_BUDGET },
         }),
       ],
       [
