@@ -14,13 +14,15 @@ export function listed(items: readonly string[], width: number): string {
 /** A text broken at blanks into lines of a width in columns, all but the first indented. */
 export function wrapped(text: string, width: number, indent: string): string {
   const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
+  const lead = /^ */.exec(text)?.[0] ?? '';
+  const [first = '', ...words] = text.trimStart().split(' ');
+  let line = `${lead}${first}`;
+  for (const word of words) {
+    if (line.length + 1 + word.length > width) {
       lines.push(line);
       line = `${indent}${word}`;
     } else {
-      line = line === '' ? word : `${line} ${word}`;
+      line = `${line} ${word}`;
     }
   }
   return [...lines, line].join('\n');

@@ -13,5 +13,6 @@ test('long sentences are broken at blanks, and nothing is lost', () => {
   const text = 'one two three four five six';
   const lines = wrapped(text, 14, '  ').split('\n');
   expect(lines).toEqual(['one two three', '  four five', '  six']);
+  expect(wrapped('    ! told', 80, '      ')).toBe('    ! told');
   expect(lines.map((line) => line.trim()).join(' ')).toBe(text);
 });
