@@ -3,7 +3,7 @@ import type { Output, RunOptions } from '#core/run';
 import type { Facts } from '#protocol/facts';
 import type { Change, Declaration, Trigger } from '#protocol/plan';
 
-export type { Change, Declaration, Trigger } from '#protocol/plan';
+export type { Change, Trigger } from '#protocol/plan';
 
 export interface FileState {
   readonly type: 'file' | 'directory' | 'link' | 'other';
