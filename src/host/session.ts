@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import { asDeployError } from '#core/errors';
-import { type ConvergeRequest, type Request, requestSchema } from '#protocol/plan';
+import { type ConvergeRequest, proofRefusalSchema, type Request, requestSchema } from '#protocol/plan';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
@@ -17,14 +17,23 @@ function tell(line: string): void {
   if (!process.stdout.destroyed) process.stdout.write(line);
 }
 
+// What comes in while an operation runs must not be able to end it.
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What the laptop says after its request: that a proof failed, or nothing more. */
 function hearing() {
   const failures = new Map<string, string>();
   let isGone = false;
   return {
     hear(line: string): void {
-      const said = JSON.parse(line) as { guard?: string; failure?: string };
-      if (said.guard !== undefined && said.failure !== undefined) failures.set(said.guard, said.failure);
+      const { success, data } = proofRefusalSchema.safeParse(parseJson(line));
+      if (success) failures.set(data.guard, data.failure);
     },
     /** The laptop's side was closed: whoever would have proven access is gone, or the change has cut them off. */
     hangUp(): void {

@@ -45,6 +45,10 @@ export const requestSchema = z.discriminatedUnion('verb', [
 export type Request = z.infer<typeof requestSchema>;
 export type ConvergeRequest = Extract<Request, { verb: 'plan' | 'up' }>;
 
+/** What the laptop says after its request: that the login a guard waits for has failed. */
+export const proofRefusalSchema = z.strictObject({ guard: z.string(), failure: z.string() });
+export type ProofRefusal = z.infer<typeof proofRefusalSchema>;
+
 /** One difference between what is and what should be. */
 export const changeSchema = z.strictObject({
   /** A few words: `create`, `mode 0644 -> 0600`, `content`. */

@@ -1,7 +1,7 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { commandLine } from '#core/quote';
 import { type Event, parseEvent } from '#protocol/event';
-import type { Request } from '#protocol/plan';
+import type { ProofRefusal, Request } from '#protocol/plan';
 import type { Connection } from '#ssh/connection';
 import { asRoot, type Bundle, bringRunner, sudoProblem } from '#ssh/runner';
 import type { Session } from '#ssh/session';
@@ -101,7 +101,7 @@ function hostSession(
         { hint: 'Run the same command again; it goes on where this one stopped.', host },
       );
     },
-    refuseProof: (guard, failure) => session.write(`${JSON.stringify({ guard, failure })}\n`),
+    refuseProof: (guard, failure) => session.write(`${JSON.stringify({ guard, failure } satisfies ProofRefusal)}\n`),
     close: () => session.end(),
   };
 }

@@ -17,5 +17,10 @@ if (positionals.length === 0 || unknown !== undefined || Number.isNaN(rounds)) {
   process.exitCode = 2;
 } else {
   build();
-  for (const name of positionals) await BENCHES[name]?.(rounds);
+  try {
+    for (const name of positionals) await BENCHES[name]?.(rounds);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
 }
