@@ -120,8 +120,9 @@ async function check(host: Host, { name, directory, compose, env }: Props): Prom
 async function wake(host: Host, containers: readonly Container[]): Promise<void> {
   for (const { id, name, state, unhealthy } of containers) {
     if (state === 'paused') await host.docker(`/containers/${id}/unpause`, { method: 'POST' });
-    if (!unhealthy) continue;
-    host.say(`restarting ${name}, which is unhealthy`);
+    // Whoever was asked for their health while they were paused is about to be found unhealthy.
+    if (!unhealthy && state !== 'paused') continue;
+    host.say(`restarting ${name}, which is ${unhealthy ? 'unhealthy' : 'paused'}`);
     await host.docker(`/containers/${id}/restart?t=30`, { method: 'POST', timeout: 60 });
   }
 }

@@ -132,14 +132,16 @@ async function apply(host: Host, wanted: Props, state: UnitFiles | undefined): P
       hint: 'Declare the package that brings it before the unit.',
     });
   }
-  // What an earlier unit of this name left of its links shows only now that there is a unit again.
-  const isNew = wanted.enabled === false && state?.unit?.load !== 'loaded';
-  if (isNew || differsEnabled(state?.unit, wanted)) {
+  // What an earlier unit of this name left, links and processes, shows only now that there is a unit again.
+  const isNew = state?.unit?.load !== 'loaded';
+  if (differsEnabled(state?.unit, wanted) || (isNew && wanted.enabled === false)) {
     await host.must(['systemctl', wanted.enabled === true ? 'enable' : 'disable', '--', name]);
   }
-  if (!differsActive(state?.unit, wanted)) return;
-  if (wanted.active === 'started') await startUnit(host, name);
-  else await host.must(['systemctl', 'stop', '--', name], { timeout: 180 });
+  const differs = differsActive(state?.unit, wanted);
+  if (differs && wanted.active === 'started') await startUnit(host, name);
+  else if (differs || (isNew && wanted.active === 'stopped')) {
+    await host.must(['systemctl', 'stop', '--', name], { timeout: 180 });
+  }
 }
 
 async function remove(host: Host, footprint: Record<string, unknown>): Promise<void> {

@@ -34,6 +34,8 @@ async function log(host: Host, unit: string, since: number): Promise<string> {
 /** Starts a unit; where it fails, the error has its last log lines, and who has the port that it wanted. */
 export async function startUnit(host: Host, unit: string): Promise<void> {
   const since = Date.now();
+  // A unit that has failed too often is not even tried, though what it failed of may be mended by now.
+  await host.run(['systemctl', 'reset-failed', '--', unit]);
   const output = await host.run(['systemctl', 'start', '--', unit], { timeout: 180 });
   const outcome = await settle(host, unit);
   if (output.exitCode === 0 && outcome === 'started') return;
