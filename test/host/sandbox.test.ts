@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -10,7 +10,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Output, run as runHere } from '#core/run';
 import { down, internet, list, run, type SandboxHost, setRecord, start, stop, up } from '#sandbox/sandbox';
 
-const FOREIGN = (await list()).length;
 const made = new Set<string>();
 let folder: string;
 
@@ -280,19 +279,6 @@ describe('the internet', () => {
     expect(await said(host, `docker run --rm ${image} /bin/busybox wget -q -O - https://${registry}/v2/ || true`)).toBe(
       '{}',
     );
-  });
-});
-
-describe('the last host', () => {
-  test.skipIf(FOREIGN > 0)('takes bridge, rules and forwarding with it', async () => {
-    const forwarding = await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8');
-    await make({ name: 'sandbox-last' });
-    await down();
-    expect((await runHere(['ip', 'link', 'show', 'slipway0'])).exitCode).not.toBe(0);
-    expect((await runHere(['nft', 'list', 'tables'])).stdout).not.toContain('slipway_sandbox');
-    expect(await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).toBe(forwarding);
-    expect(existsSync('/var/lib/slipway-sandbox')).toBe(false);
-    expect((await readdir('/var/cache/slipway/sandbox')).filter((name) => name.endsWith('.lock'))).toEqual([]);
   });
 });
 
