@@ -9,6 +9,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          setupFiles: ['test/support/seed.ts'],
           include: ['test/unit/**/*.test.ts'],
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
@@ -17,6 +18,7 @@ export default defineConfig({
       {
         test: {
           name: 'host',
+          setupFiles: ['test/support/seed.ts'],
           include: ['test/host/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 600_000,

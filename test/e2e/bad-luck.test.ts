@@ -87,7 +87,10 @@ afterAll(() => {
 });
 
 describe('an inventory that cannot be carried out', () => {
-  const HOST = `hosts:\n  vps: { address: 192.0.2.1, identityFile: ${KEY_FILE} }\n`;
+  const HOST = 'hosts:\n  vps: { address: 192.0.2.1 }\n';
+  // Behind everything else, so that no line moves; nothing depends on whose keys are on this machine.
+  const KEYS =
+    'ssh: { authorizedKeys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample01] }\n';
   const SERVICE = 'services:\n  web: { image: nginx:1 }\n';
 
   test.each([
@@ -122,7 +125,7 @@ describe('an inventory that cannot be carried out', () => {
       'services.web.environment.TOKEN  needs ${TOKEN}, which is not set; there is no .env.wrong',
     ],
   ])('%s: the file, the line and the key are named', async (_, inventory, line) => {
-    writeInventory('wrong', inventory);
+    writeInventory('wrong', `${inventory}${KEYS}`);
     expectRefusal(await deployHere(['up', 'wrong']), EXIT.usage, 'inventory/wrong.yaml has 1 problem', line);
   });
 });
