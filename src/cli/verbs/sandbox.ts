@@ -42,7 +42,6 @@ async function up(names: readonly string[], options: UpOptions): Promise<void> {
     if (options.json === true) process.stdout.write(`${JSON.stringify(host)}\n`);
     else print(host);
   }
-  await sandbox.publishHostKeys();
 }
 
 export const verb: Verb = {
@@ -65,7 +64,6 @@ export const verb: Verb = {
       .option('--cache', 'remove the downloaded base as well')
       .action(async (names: readonly string[], options: { cache?: boolean }) => {
         await sandbox.down(names.length === 0 ? undefined : names, { cache: options.cache === true });
-        if (names.length > 0) await sandbox.publishHostKeys();
       });
     command
       .command('stop')
