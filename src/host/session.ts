@@ -1,5 +1,9 @@
 import { createInterface } from 'node:readline';
+import { answer } from '#audit/audit';
 import { asDeployError } from '#core/errors';
+import type { Question } from '#protocol/audit';
+import type { EventBody } from '#protocol/event';
+import type { Facts } from '#protocol/facts';
 import { type ConvergeRequest, proofRefusalSchema, type Request, requestSchema } from '#protocol/plan';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
@@ -95,6 +99,20 @@ async function operate(
   return 0;
 }
 
+/** Looks up what was asked; changes nothing, and so takes no lock and keeps no log. */
+async function audit(questions: readonly Question[], facts: Facts): Promise<number> {
+  const started = performance.now();
+  const say = (body: EventBody) => tell(`${JSON.stringify({ at: new Date().toISOString(), ...body })}\n`);
+  const host = createHost(facts, {
+    say: (message) => say({ type: 'progress', message }),
+    warn: (message, hint) => say({ type: 'warning', message, ...(hint === undefined ? {} : { hint }) }),
+  });
+  say({ type: 'audit.answered', answers: [...(await answer(host, questions))] });
+  const duration = (performance.now() - started) / 1000;
+  say({ type: 'operation.finished', changed: 0, unchanged: questions.length, removed: 0, duration });
+  return 0;
+}
+
 /** A failure before there is an operation to tell it of. */
 function refuse(thrown: unknown): number {
   const error = asDeployError(thrown);
@@ -144,6 +162,7 @@ export async function session(): Promise<number> {
     if (line === undefined) return 0;
     const request: Request = requestSchema.parse(JSON.parse(line));
     if (request.verb === 'attach') return await attach(request.operation, tell);
+    if (request.verb === 'audit') return await audit(request.questions, facts);
     return await operate(request, facts, listener);
   } catch (error) {
     return refuse(error);

@@ -20,8 +20,9 @@ export interface Environment {
   readonly release: Release;
   readonly accessories: Readonly<Record<string, Accessory>>;
   readonly certificates: Certificates;
-  /** `clientMaxBodySize`: bytes. */
-  readonly proxy: { readonly clientMaxBodySize: number };
+  readonly proxy: Proxy;
+  /** `accept`: why a finding is wanted, by the control's id. */
+  readonly audit: { readonly accept: Readonly<Record<string, string>> };
   /** `keep`: whole days. */
   readonly logs: { readonly keep: number };
   /** Every value that came from `.env` files, by name: what must never be shown. */
@@ -50,6 +51,8 @@ export interface Ssh {
   readonly allowFrom: 'any' | readonly string[];
   /** The port sshd listens on once hardened; undefined leaves it as it is. */
   readonly port: number | undefined;
+  /** Settings as sshd_config(5) spells them, winning over the playbook's own. */
+  readonly options: Readonly<Record<string, string | number | boolean | readonly string[]>>;
 }
 
 export interface FirewallRule {
@@ -77,8 +80,20 @@ export interface Harden {
   };
   /** Added to and winning over the playbook's own. */
   readonly sysctl: Readonly<Record<string, string>>;
+  /** Kernel modules that are not blocked. */
+  readonly allowModules: readonly string[];
+  readonly coreDumps: boolean;
+  readonly timeSync: boolean;
+  readonly auditd: boolean;
   /** Bytes of the swap file; undefined for none. */
   readonly swap: number | undefined;
+}
+
+export interface Proxy {
+  /** Bytes. */
+  readonly clientMaxBodySize: number;
+  /** Requests of one address; undefined for no limit. */
+  readonly rateLimit: { readonly perSecond: number; readonly burst: number } | undefined;
 }
 
 export interface Docker {

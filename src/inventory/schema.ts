@@ -54,6 +54,13 @@ const ssh = z.strictObject({
     .default('any')
     .describe('The addresses and networks that reach sshd: `any`, or a list such as [203.0.113.0/24].'),
   port: port.optional().describe('Moves sshd to this port. Default: stays where it is.'),
+  options: z
+    .record(
+      z.string().regex(/^[A-Z][A-Za-z0-9]+$/, 'is no option as sshd_config(5) spells it'),
+      z.union([z.string().regex(/^[^\n]+$/), z.number(), z.boolean(), z.array(z.string().min(1)).min(1)]),
+    )
+    .default({})
+    .describe("Settings of sshd that win over Slipway's own, such as `AllowTcpForwarding: local`."),
 });
 
 const portAndProtocol = z
@@ -116,6 +123,16 @@ const harden = z.strictObject({
     )
     .default({})
     .describe("Kernel parameters beside Slipway's own, such as `net.core.somaxconn: 4096`."),
+  allowModules: z
+    .array(z.string().regex(/^[a-z0-9_-]+$/, 'is no name of a kernel module'))
+    .default([])
+    .describe('Kernel modules that stay loadable though Slipway would block them, such as `usb-storage`.'),
+  coreDumps: z.boolean().default(false).describe('Whether programs that crash leave their memory on disk.'),
+  timeSync: z.boolean().default(true).describe('Whether the host keeps its clock by NTP.'),
+  auditd: z
+    .boolean()
+    .default(false)
+    .describe('Whether the kernel logs changes to accounts, sudo, SSH and the clock. Costs disk.'),
   swap: size.optional().describe('The size of a swap file to create. Default: none.'),
 });
 
@@ -341,9 +358,25 @@ export const inventory = z
     proxy: z
       .strictObject({
         clientMaxBodySize: size.default('16m').describe('The largest request body; a larger one is answered with 413.'),
+        rateLimit: z
+          .strictObject({
+            perSecond: z.int().min(1).describe('The requests of one address in a second, on average.'),
+            burst: z.int().min(1).default(50).describe('How many more may come at once.'),
+          })
+          .optional()
+          .describe('Answers 429 to an address that asks more often, and bans it if it goes on. Default: no limit.'),
       })
       .prefault({})
       .describe('The web server in front.'),
+    audit: z
+      .strictObject({
+        accept: z
+          .record(z.string(), z.string().min(1))
+          .default({})
+          .describe('Findings of `deploy audit` that are known and wanted: the control, and why.'),
+      })
+      .prefault({})
+      .describe('What `deploy audit` does not count as a finding.'),
     logs: z
       .strictObject({
         keep: z

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { answerSchema } from '#protocol/audit';
 import { factsSchema } from '#protocol/facts';
 import { changeSchema, stepSchema, triggerSchema } from '#protocol/plan';
 
@@ -49,6 +50,8 @@ const bodies = [
     playbook: z.string(),
   }),
   z.strictObject({ type: z.literal('trigger.fired'), trigger: triggerSchema }),
+  /** What an audit found to be in effect. */
+  z.strictObject({ type: z.literal('audit.answered'), answers: z.array(answerSchema) }),
   /** Something a person waiting should know: another process holds the apt lock, a download is under way. */
   z.strictObject({
     type: z.literal('progress'),

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { questionSchema } from '#protocol/audit';
 
 /** What happens to a systemd unit once everything it depends on has changed. */
 export const triggerSchema = z.strictObject({
@@ -35,6 +36,10 @@ export const requestSchema = z.discriminatedUnion('verb', [
     secrets: z.array(z.string()),
     /** The user a fresh login must succeed as before a guarded change is kept. */
     loginUser: z.string(),
+  }),
+  z.strictObject({
+    verb: z.literal('audit'),
+    questions: z.array(questionSchema),
   }),
   z.strictObject({
     verb: z.literal('attach'),

@@ -37,6 +37,7 @@ function environmentFor(sandbox: SandboxHost): Environment {
       authorizedKeys: [readFileSync(`${sandbox.keyFile}.pub`, 'utf8').trim()],
       allowFrom: 'any',
       port: undefined,
+      options: {},
     },
     harden: { ...any.harden, sysctl: {}, swap: undefined },
     services: {

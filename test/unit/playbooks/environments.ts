@@ -187,6 +187,7 @@ export const environments: fc.Arbitrary<Environment> = fc
         authorizedKeys: fc.constant([KEY]),
         allowFrom: from,
         port: fc.option(port, { nil: undefined }),
+        options: fc.constantFrom({}, { MaxSessions: 2, AllowTcpForwarding: 'local' }),
       }),
       firewall: fc.record({
         allow: fc.uniqueArray(
@@ -207,6 +208,10 @@ export const environments: fc.Arbitrary<Environment> = fc
         }),
         fail2ban: fc.constant({ maxRetry: 5, findTime: 600, banTime: 3600, ignore: ['198.51.100.7'] }),
         sysctl: fc.constantFrom({}, { 'net.core.somaxconn': '4096' }, { 'vm.overcommit_memory': '2' }),
+        allowModules: fc.constantFrom([], ['usb-storage']),
+        coreDumps: fc.boolean(),
+        timeSync: fc.boolean(),
+        auditd: fc.boolean(),
         swap: fc.constantFrom(undefined, 2 ** 31),
       }),
       docker: fc.constant({
@@ -230,7 +235,11 @@ export const environments: fc.Arbitrary<Environment> = fc
         renewBefore: undefined,
         preflight: 'require' as const,
       }),
-      proxy: fc.constant({ clientMaxBodySize: 16 * 1024 ** 2 }),
+      proxy: fc.record({
+        clientMaxBodySize: fc.constant(16 * 1024 ** 2),
+        rateLimit: fc.constantFrom(undefined, { perSecond: 20, burst: 50 }),
+      }),
+      audit: fc.constant({ accept: {} }),
       logs: fc.constant({ keep: 30 }),
       secrets: fc.constant(secretsOf(Object.values(services), Object.values(accessories), token)),
       warnings: fc.constant([]),

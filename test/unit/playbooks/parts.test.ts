@@ -5,10 +5,10 @@ import { PATHS } from '#host/paths';
 import { composeYaml } from '#playbooks/compose-text';
 import { dockerSource } from '#playbooks/docker-source';
 import { environmentFile } from '#playbooks/environment-file';
+import { requiredRsaSize, rsaBits } from '#playbooks/harden/ssh-keys';
 import { postgresUser, redisUser } from '#playbooks/image-user';
 import { CONFIGURATION, RUNNER } from '#playbooks/places';
 import { nominalMemory, postgresMemory } from '#playbooks/postgres-memory';
-import { requiredRsaSize, rsaBits } from '#playbooks/ssh-keys';
 import type { Facts } from '#protocol/facts';
 
 const GB = 1024 ** 3;

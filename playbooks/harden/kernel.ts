@@ -1,8 +1,12 @@
+import type { Environment } from '#inventory/environment';
+import type { Control } from '#playbook/control';
+import { type Declared, sysctl } from '#playbook/resources';
+
 /**
  * Kernel parameters that protect a host and break nothing on it: forwarding, router advertisements and user namespaces
  * are left alone, since Docker, SLAAC and sandboxes need them.
  */
-export const KERNEL: Readonly<Record<string, number>> = {
+const KERNEL: Readonly<Record<string, number>> = {
   'fs.protected_fifos': 2,
   'fs.protected_hardlinks': 1,
   'fs.protected_regular': 2,
@@ -35,3 +39,11 @@ export const KERNEL: Readonly<Record<string, number>> = {
   'net.ipv6.conf.default.accept_redirects': 0,
   'net.ipv6.conf.default.accept_source_route': 0,
 };
+
+/** The kernel's parameters; what the inventory says wins. */
+export function kernel({ harden }: Environment): readonly Declared[] {
+  return [sysctl({ values: { ...KERNEL, ...harden.sysctl } })];
+}
+
+/** What `deploy audit` asks about the kernel. */
+export const kernelControls: readonly Control[] = [];
