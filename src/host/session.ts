@@ -13,6 +13,7 @@ import { newOperation, openJournal } from './journal.ts';
 import { lockHolder, takeLock } from './lock.ts';
 import { createHost } from './machine.ts';
 import { PATHS } from './paths.ts';
+import { answerRelease } from './release.ts';
 
 declare const SLIPWAY_VERSION: string;
 
@@ -163,6 +164,7 @@ export async function session(): Promise<number> {
     const request: Request = requestSchema.parse(JSON.parse(line));
     if (request.verb === 'attach') return await attach(request.operation, tell);
     if (request.verb === 'audit') return await audit(request.questions, facts);
+    if (request.verb !== 'plan' && request.verb !== 'up') return await answerRelease(request);
     return await operate(request, facts, listener);
   } catch (error) {
     return refuse(error);

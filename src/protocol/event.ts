@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { answerSchema } from '#protocol/audit';
 import { factsSchema } from '#protocol/facts';
 import { changeSchema, stepSchema, triggerSchema } from '#protocol/plan';
+import { releaseEvents } from '#protocol/release';
 
 const errorSchema = z.strictObject({
   code: z.string(),
@@ -83,6 +84,7 @@ const bodies = [
     guard: z.string(),
     reason: z.string(),
   }),
+  ...releaseEvents,
   z.strictObject({
     type: z.literal('operation.finished'),
     changed: z.number(),

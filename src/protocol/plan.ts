@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { questionSchema } from '#protocol/audit';
+import { releaseRequests } from '#protocol/release';
 
 /** What happens to a systemd unit once everything it depends on has changed. */
 export const triggerSchema = z.strictObject({
@@ -46,9 +47,11 @@ export const requestSchema = z.discriminatedUnion('verb', [
     /** The newest operation where none is named. */
     operation: z.string().optional(),
   }),
+  ...releaseRequests,
 ]);
 export type Request = z.infer<typeof requestSchema>;
 export type ConvergeRequest = Extract<Request, { verb: 'plan' | 'up' }>;
+export type ReleaseRequest = Extract<Request, { verb: (typeof releaseRequests)[number]['shape']['verb']['value'] }>;
 
 /** What the laptop says after its request: that the login a guard waits for has failed. */
 export const proofRefusalSchema = z.strictObject({ guard: z.string(), failure: z.string() });

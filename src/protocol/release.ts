@@ -1,0 +1,202 @@
+import * as z from 'zod';
+
+/**
+ * How far a release has come. Each is on the host's disk before the next begins: whatever ends a run before `flipped` is
+ * undone by the next operation, at `flipped` and after it is finished.
+ */
+export const RELEASE_STATES = [
+  'preflight',
+  'pulled',
+  'commanded',
+  'started',
+  'gated',
+  'flipped',
+  'watched',
+  'drained',
+  'done',
+  'rejected',
+  'taken-back',
+] as const;
+export type ReleaseState = (typeof RELEASE_STATES)[number];
+
+export const slotSchema = z.enum(['blue', 'green']);
+
+/** Who asks, of which app; `by` is `user@machine`. */
+const asked = { app: z.string(), environment: z.string(), by: z.string() };
+
+/** What may be asked of an app's releases. */
+export const releaseRequests = [
+  z.strictObject({
+    verb: z.literal('release'),
+    ...asked,
+    /** The properties of the one resource of kind `release`; checked by the kind's own schema on the host. */
+    release: z.record(z.string(), z.unknown()),
+    /** Values that must never be shown. */
+    secrets: z.array(z.string()),
+    /** Stop after the gate, say `release.ready` and wait for the laptop's word. */
+    hold: z.boolean(),
+  }),
+  z.strictObject({
+    verb: z.literal('rollback'),
+    ...asked,
+    /** A release's id or tag; the one that served before where left out. */
+    to: z.string().optional(),
+    /** As for `release`. A rollback to the warm slot has nothing to gate, and is ready at once. */
+    hold: z.boolean().optional(),
+  }),
+  z.strictObject({ verb: z.literal('releases'), app: z.string() }),
+  z.strictObject({
+    verb: z.literal('history'),
+    app: z.string(),
+    /** Whether every entry's hash is computed again. */
+    verify: z.boolean(),
+  }),
+  z.strictObject({ verb: z.literal('status'), app: z.string() }),
+  z.strictObject({
+    verb: z.literal('maintenance'),
+    ...asked,
+    on: z.boolean(),
+    /** Addresses and networks in CIDR form that are let through. */
+    allow: z.array(z.string()).optional(),
+    /** The page that is shown, as HTML. */
+    page: z.string().optional(),
+    /** Seconds after which clients may ask again. */
+    retryAfter: z.number().int().positive().optional(),
+  }),
+] as const;
+
+/**
+ * What the laptop says to a release that holds. `abort` is heard until the watch is over: before the flip it undoes the
+ * release, afterwards it takes it back. A laptop that leaves before the flip has aborted it, one that leaves later not.
+ */
+export const releaseWordSchema = z.strictObject({ release: z.enum(['flip', 'abort']) });
+export type ReleaseWord = z.infer<typeof releaseWordSchema>;
+
+/** A release as `releases.listed` names it. */
+export const listedReleaseSchema = z.strictObject({
+  id: z.string(),
+  tag: z.string(),
+  /** ISO 8601. */
+  createdAt: z.string(),
+  by: z.string(),
+  /** The image of each service, by its digest where one is known. */
+  services: z.record(z.string(), z.string()),
+  state: z.enum(['live', 'warm', 'kept', 'failed']),
+  /** The release that served when this one came. */
+  previous: z.string().optional(),
+});
+export type ListedRelease = z.infer<typeof listedReleaseSchema>;
+
+/** One line of the ledger. */
+export const ledgerEntrySchema = z.strictObject({
+  /** Counted from 1. */
+  seq: z.number().int(),
+  at: z.string(),
+  who: z.string(),
+  /** `up`, `release`, `rollback`, … */
+  op: z.string(),
+  args: z.record(z.string(), z.unknown()),
+  /** `done`, or the code of the error it ended with, or `interrupted`. */
+  result: z.string(),
+  /** The hash of the line before; empty for the first. */
+  previousHash: z.string(),
+  hash: z.string(),
+});
+export type LedgerEntry = z.infer<typeof ledgerEntrySchema>;
+
+/** What one side of a watch was seen to do. */
+export const watchFigures = z.strictObject({
+  requests: z.number().int(),
+  /** Answers of 500 and above, and requests that got none. */
+  errors: z.number().int(),
+  /** Seconds until the answer: half of them, and 99 in 100, were quicker. */
+  p50: z.number(),
+  p99: z.number(),
+  /** Containers that were started again. */
+  restarts: z.number().int(),
+});
+export type WatchFigures = z.infer<typeof watchFigures>;
+
+const release = { app: z.string(), release: z.string(), tag: z.string() };
+
+/** What is told of releases. */
+export const releaseEvents = [
+  z.strictObject({
+    type: z.literal('release.state'),
+    ...release,
+    slot: slotSchema,
+    state: z.enum(RELEASE_STATES),
+  }),
+  /** The new slot answers well; the flip waits for the laptop's word. */
+  z.strictObject({ type: z.literal('release.ready'), ...release, slot: slotSchema }),
+  /** All new requests go to the release from now on. */
+  z.strictObject({
+    type: z.literal('release.flipped'),
+    ...release,
+    slot: slotSchema,
+    /** The tag that served until now. */
+    from: z.string().optional(),
+    /** Seconds since the operation began. */
+    seconds: z.number(),
+  }),
+  /** What the new slot did in the watch's window, and what the old one had done before it. */
+  z.strictObject({
+    type: z.literal('release.watched'),
+    ...release,
+    seconds: z.number(),
+    now: watchFigures,
+    before: watchFigures,
+  }),
+  /** Requests go to the release that served before again. */
+  z.strictObject({ type: z.literal('release.taken-back'), ...release, why: z.string() }),
+  /** The old slot's requests have ended; `left` connections had not when their time was over. */
+  z.strictObject({
+    type: z.literal('release.drained'),
+    /** The release that was drained. */
+    ...release,
+    left: z.number().int(),
+    seconds: z.number(),
+  }),
+  z.strictObject({
+    type: z.literal('releases.listed'),
+    app: z.string(),
+    live: z.string().optional(),
+    /** The release that a rollback reaches by one rename. */
+    warm: z.string().optional(),
+    /** Newest first. */
+    releases: z.array(listedReleaseSchema),
+  }),
+  z.strictObject({
+    type: z.literal('ledger.read'),
+    app: z.string(),
+    entries: z.array(ledgerEntrySchema),
+    /** The first entry that is not as it was written. */
+    broken: z.strictObject({ seq: z.number().int(), why: z.string() }).optional(),
+  }),
+  z.strictObject({
+    type: z.literal('status.read'),
+    app: z.string(),
+    live: z.strictObject({ release: z.string(), tag: z.string(), slot: slotSchema }).optional(),
+    warm: z.strictObject({ release: z.string(), tag: z.string(), slot: slotSchema }).optional(),
+    /** A release that a killed run has left on its way. */
+    interrupted: z.strictObject({ release: z.string(), tag: z.string(), state: z.enum(RELEASE_STATES) }).optional(),
+    containers: z.array(
+      z.strictObject({
+        name: z.string(),
+        service: z.string(),
+        /** `blue`, `green`, `workers`, or the accessory's name. */
+        part: z.string(),
+        /** As Docker says: `running`, `exited`, … */
+        state: z.string(),
+        health: z.string().optional(),
+        restarts: z.number().int(),
+        image: z.string(),
+      }),
+    ),
+    maintenance: z.boolean(),
+    /** Who is at work on the host. */
+    busy: z.strictObject({ operation: z.string(), verb: z.string(), by: z.string(), since: z.string() }).optional(),
+    certificates: z.array(z.strictObject({ domain: z.string(), ends: z.string() })),
+    disk: z.strictObject({ freeBytes: z.number(), totalBytes: z.number() }),
+  }),
+] as const;
