@@ -3,6 +3,7 @@ import { answerSchema } from '#protocol/audit';
 import { factsSchema } from '#protocol/facts';
 import { changeSchema, stepSchema, triggerSchema } from '#protocol/plan';
 import { releaseEvents } from '#protocol/release';
+import { runningEvents } from '#protocol/running';
 
 const errorSchema = z.strictObject({
   code: z.string(),
@@ -85,6 +86,7 @@ const bodies = [
     reason: z.string(),
   }),
   ...releaseEvents,
+  ...runningEvents,
   z.strictObject({
     type: z.literal('operation.finished'),
     changed: z.number(),

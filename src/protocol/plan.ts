@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { questionSchema } from '#protocol/audit';
 import { releaseRequests } from '#protocol/release';
+import { runningRequests } from '#protocol/running';
 
 /** What happens to a systemd unit once everything it depends on has changed. */
 export const triggerSchema = z.strictObject({
@@ -48,6 +49,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
     operation: z.string().optional(),
   }),
   ...releaseRequests,
+  ...runningRequests,
 ]);
 export type Request = z.infer<typeof requestSchema>;
 export type ConvergeRequest = Extract<Request, { verb: 'plan' | 'up' }>;

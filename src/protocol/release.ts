@@ -51,18 +51,6 @@ export const releaseRequests = [
     /** Whether every entry's hash is computed again. */
     verify: z.boolean(),
   }),
-  z.strictObject({ verb: z.literal('status'), app: z.string() }),
-  z.strictObject({
-    verb: z.literal('maintenance'),
-    ...asked,
-    on: z.boolean(),
-    /** Addresses and networks in CIDR form that are let through. */
-    allow: z.array(z.string()).optional(),
-    /** The page that is shown, as HTML. */
-    page: z.string().optional(),
-    /** Seconds after which clients may ask again. */
-    retryAfter: z.number().int().positive().optional(),
-  }),
 ] as const;
 
 /**
@@ -172,31 +160,5 @@ export const releaseEvents = [
     entries: z.array(ledgerEntrySchema),
     /** The first entry that is not as it was written. */
     broken: z.strictObject({ seq: z.number().int(), why: z.string() }).optional(),
-  }),
-  z.strictObject({
-    type: z.literal('status.read'),
-    app: z.string(),
-    live: z.strictObject({ release: z.string(), tag: z.string(), slot: slotSchema }).optional(),
-    warm: z.strictObject({ release: z.string(), tag: z.string(), slot: slotSchema }).optional(),
-    /** A release that a killed run has left on its way. */
-    interrupted: z.strictObject({ release: z.string(), tag: z.string(), state: z.enum(RELEASE_STATES) }).optional(),
-    containers: z.array(
-      z.strictObject({
-        name: z.string(),
-        service: z.string(),
-        /** `blue`, `green`, `workers`, or the accessory's name. */
-        part: z.string(),
-        /** As Docker says: `running`, `exited`, … */
-        state: z.string(),
-        health: z.string().optional(),
-        restarts: z.number().int(),
-        image: z.string(),
-      }),
-    ),
-    maintenance: z.boolean(),
-    /** Who is at work on the host. */
-    busy: z.strictObject({ operation: z.string(), verb: z.string(), by: z.string(), since: z.string() }).optional(),
-    certificates: z.array(z.strictObject({ domain: z.string(), ends: z.string() })),
-    disk: z.strictObject({ freeBytes: z.number(), totalBytes: z.number() }),
   }),
 ] as const;
