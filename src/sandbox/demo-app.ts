@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -90,7 +91,17 @@ const status: Handler = async (_app, _request, response, url) => {
   answer(response, code, `${code}\n`);
 };
 
-const ROUTES: Readonly<Record<string, Handler>> = { '': page, up: health, version, slow, echo, stream, status };
+/** `/assets/app-<hash>.js` of this version and of no other, as a bundler would name it. */
+const assets: Handler = async ({ settings }, _request, response, url) => {
+  const hash = createHash('sha256').update(settings.version).digest('hex').slice(0, 10);
+  if (url.pathname !== `/assets/app-${hash}.js`) return answer(response, 404, 'Not found\n');
+  answer(response, 200, `console.log('${settings.version}');\n`, 'text/javascript; charset=utf-8');
+};
+
+const ROUTES: Readonly<Record<string, Handler>> = {
+  '': page,
+  ...{ up: health, version, slow, echo, stream, status, assets },
+};
 
 const notFound: Handler = async (_app, _request, response) => answer(response, 404, 'Not found\n');
 
@@ -115,6 +126,7 @@ function log({ settings }: App, request: IncomingMessage, response: ServerRespon
 
 async function handle(app: App, request: IncomingMessage, response: ServerResponse): Promise<void> {
   log(app, request, response);
+  response.setHeader('x-demo-version', app.settings.version);
   if (app.stopping.signal.aborted) response.setHeader('connection', 'close');
   try {
     const url = new URL(request.url ?? '/', 'http://app');
@@ -185,7 +197,10 @@ function main(): void {
     process.stderr.write(`Cannot listen on port ${settings.port}: ${error.message}\n`);
     process.exit(1);
   });
-  server.listen(settings.port, () => say(`version ${settings.version} listens on port ${settings.port}`));
+  const listen = (): void => {
+    server.listen(settings.port, () => say(`version ${settings.version} listens on port ${settings.port}`));
+  };
+  setTimeout(listen, settings.boot);
 }
 
 main();

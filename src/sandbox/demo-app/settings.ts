@@ -18,6 +18,8 @@ export interface Settings {
   /** `none` makes the app do without. */
   readonly redisUrl: string | undefined;
   readonly mode: Mode | undefined;
+  /** Milliseconds between the start of the process and the first request it takes. */
+  readonly boot: number;
 }
 
 function builtVersion(): string {
@@ -28,7 +30,7 @@ function builtVersion(): string {
   }
 }
 
-/** Reads the settings: PORT, VERSION, SLOT, DATABASE_URL, REDIS_URL, DEMO_MODE. An empty variable counts as none. */
+/** Reads the settings: PORT, VERSION, SLOT, DATABASE_URL, REDIS_URL, DEMO_MODE, DEMO_BOOT_MS. An empty variable counts as none. */
 export function readSettings(environment: NodeJS.ProcessEnv = process.env): Settings {
   const value = (name: string): string | undefined => (environment[name] === '' ? undefined : environment[name]);
   const mode = value('DEMO_MODE');
@@ -40,5 +42,6 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
     databaseUrl: value('DATABASE_URL'),
     redisUrl: value('REDIS_URL'),
     mode: MODES.find((known) => known === mode),
+    boot: Number(value('DEMO_BOOT_MS') ?? 0),
   };
 }
