@@ -1,0 +1,69 @@
+// The load itself, as a process of its own: what else a test does must not delay a single request.
+
+import { createWriteStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type Clients,
+  eventClients,
+  freshClients,
+  http2Clients,
+  keepAliveClients,
+  now,
+  slowClients,
+  streamClients,
+  type Target,
+  webSocketClients,
+} from './load-clients.ts';
+import type { Entry } from './load-record.ts';
+
+interface Order extends Target {
+  /** Requests a second, of all kinds together. */
+  readonly rate: number;
+  readonly file: string;
+}
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const order = JSON.parse((await lines.next()).value ?? '') as Order;
+const out = createWriteStream(order.file);
+const note = (entry: Entry) => void out.write(`${JSON.stringify(entry)}\n`);
+
+const { rate } = order;
+const least = (number: number) => Math.max(1, Math.round(number));
+// At 500 a second: 50 clients that keep their connection with seven requests a second each.
+const mix: readonly { readonly clients: Clients; readonly rate: number }[] = [
+  { clients: keepAliveClients(order, least(rate / 10), note), rate: rate * 0.7 },
+  { clients: http2Clients(order, least(rate / 100), note), rate: rate * 0.12 },
+  { clients: freshClients(order, note), rate: rate * 0.14 },
+  { clients: slowClients(order, note), rate: rate * 0.004 },
+  { clients: streamClients(order, note), rate: rate * 0.004 },
+  { clients: webSocketClients(order, least(rate / 30), note), rate: rate * 0.032 },
+];
+const events = Array.from({ length: least(rate / 100) }, () => eventClients(order, note));
+for (const client of events) void client.send(now(), 0);
+
+let isOver = false;
+const waiting = new Set<Promise<void>>();
+
+/** Sends on a fixed schedule, whatever becomes of what was sent before. */
+async function run({ clients, rate: perSecond }: (typeof mix)[number], start: number): Promise<void> {
+  for (let number = 0; !isOver; number += 1) {
+    const due = start + (number * 1000) / perSecond;
+    while (now() < due && !isOver) await sleep(Math.max(1, Math.min(200, due - now())));
+    if (isOver) return;
+    const sent = clients.send(due, number);
+    waiting.add(sent);
+    void sent.then(() => waiting.delete(sent));
+  }
+}
+
+const start = now() + 100;
+const runs = mix.map((part) => run(part, start));
+console.log('running');
+await lines.next();
+isOver = true;
+await Promise.all(runs);
+await Promise.all(waiting);
+for (const { close } of [...events, ...mix.map(({ clients }) => clients)]) close?.();
+await new Promise<void>((resolve) => out.end(resolve));
+process.exit(0);
