@@ -124,7 +124,8 @@ async function operateOn(
   }
 }
 
-function failureOf({ error }: Extract<Event, { type: 'operation.failed' }>, host: string): DeployError {
+/** The error that an operation on a host ended with. */
+export function failureOf({ error }: Extract<Event, { type: 'operation.failed' }>, host: string): DeployError {
   const { code, message, hint, resource } = error;
   const known = code in ERROR_CODES ? (code as ErrorCode) : 'internal';
   return new DeployError(known, message, { hint, host, ...(resource === undefined ? {} : { resource }) });

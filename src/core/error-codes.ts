@@ -468,6 +468,31 @@ export const ERROR_CODES = {
     means: "The app's network has too few addresses for all replicas of its services in two slots.",
     fix: 'Lower `deploy.replicas`, or name a larger network in `docker.addressPools` of the inventory.',
   },
+  'container-missing': {
+    exit: EXIT.failed,
+    means: 'No container of that service or accessory runs on the host.',
+    fix: 'See what runs with `deploy status <environment>`, and why one does not with `deploy logs <environment> <service>`.',
+  },
+  'maintenance-ineffective': {
+    exit: EXIT.failed,
+    means: 'Maintenance was asked for, and nginx went on serving the app; it was switched off again.',
+    fix: 'Run `deploy up <environment>`, which writes the site anew, then run the same command again.',
+  },
+  'command-not-started': {
+    exit: EXIT.failed,
+    means: 'The command could not be started in the container.',
+    fix: 'Check that the program exists in the image; `deploy exec <environment> <service> -- ls /bin` may help.',
+  },
+  'tunnel-unclear': {
+    exit: EXIT.usage,
+    means: 'It is not clear which port of the target the tunnel leads to.',
+    fix: 'Write it behind the name: `deploy tunnel <environment> <service>:<port>`.',
+  },
+  'local-port-taken': {
+    exit: EXIT.failed,
+    means: 'Another program on this machine listens on that port.',
+    fix: 'Name another with --port.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

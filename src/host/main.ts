@@ -9,6 +9,8 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number
     await (await import('#host/guard')).markProven(guard);
     return 0;
   },
+  exec: async () => (await import('#host/exec')).exec(),
+  pipe: async (args) => (await import('#host/pipe')).pipe(args),
   renew: async (args) => (await import('#host/renew')).renew(args),
   version: async () => {
     console.log(SLIPWAY_VERSION);

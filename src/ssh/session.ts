@@ -13,6 +13,8 @@ export interface Exit {
 export interface Session {
   /** What it prints, line by line; throws where the connection breaks. To be iterated once; holds back the host if it is not. */
   lines(): AsyncIterable<string>;
+  /** The same byte for byte, instead of `lines`. */
+  bytes(): AsyncIterable<Buffer>;
   /** Writes to its standard input; resolves when the text is on its way. */
   write(text: string | Buffer): Promise<void>;
   /** Ends its standard input. */
@@ -172,6 +174,7 @@ export function sessionOver(channel: ClientChannel, carrier: Carrier): Session {
   const chunks = chunksOf(channel);
   return {
     lines: () => linesOf(chunks, carrier),
+    bytes: () => chunks,
     write: (text) =>
       new Promise((resolve, reject) => {
         // ssh2 never calls back for what is written to a channel that has gone.

@@ -10,6 +10,22 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'show exactly what `up` would do, and change nothing',
     load: () => import('./plan.ts'),
   },
+  status: {
+    summary: 'show what serves, how its containers are, and who is at work',
+    load: () => import('./status.ts'),
+  },
+  logs: {
+    summary: 'show what the containers write, and follow it',
+    load: () => import('./logs.ts'),
+  },
+  exec: {
+    summary: 'run a command in a container of what serves',
+    load: () => import('./exec.ts'),
+  },
+  tunnel: {
+    summary: 'let a port of this machine lead to a container',
+    load: () => import('./tunnel.ts'),
+  },
   attach: {
     summary: 'follow an operation that runs on a host, or read one that ran',
     load: () => import('./attach.ts'),

@@ -1,0 +1,79 @@
+import { statfs } from 'node:fs/promises';
+import { parseCertificate } from '#certificates/stored';
+import type { EventBody } from '#protocol/event';
+import type { RunningContainer } from '#protocol/running';
+import { readSlots, type Slot } from '#release/slots';
+import { certificatePaths } from '#resources/certificate-terms';
+import type { Host } from '#resources/resource';
+import { type AppContainer, containersOfApp } from './app-containers.ts';
+import { lockHolder } from './lock.ts';
+import { readMaintenance } from './maintenance.ts';
+import { ownedBy } from './ownership.ts';
+
+type Status = Extract<EventBody, { type: 'status.read' }>;
+
+interface Inspected {
+  readonly RestartCount: number;
+  readonly State: { readonly StartedAt: string; readonly Health?: { readonly Status: string } };
+}
+
+async function shown(host: Host, container: AppContainer): Promise<RunningContainer> {
+  const { id, name, service, part, state, image } = container;
+  const details = await host.docker<Inspected>(`/containers/${id}/json`);
+  const health = details?.State.Health?.Status;
+  return {
+    name,
+    service,
+    part,
+    state,
+    image,
+    restarts: details?.RestartCount ?? 0,
+    ...(health === undefined || health === 'none' ? {} : { health }),
+    ...(details === undefined ? {} : { startedAt: details.State.StartedAt }),
+  };
+}
+
+async function certificatesOf(host: Host, app: string): Promise<Status['certificates']> {
+  const domains = [...(await ownedBy(app)).values()]
+    .filter(({ kind }) => kind === 'certificate')
+    .map(({ footprint }) => String(footprint['domain']));
+  const read = await Promise.all(
+    domains.map(async (domain) => {
+      const facts = parseCertificate((await host.readFile(certificatePaths(domain).chain)) ?? '');
+      return facts === undefined ? [] : [{ domain, ends: new Date(facts.notAfter).toISOString() }];
+    }),
+  );
+  return read.flat();
+}
+
+/** How an app stands on this host: what serves, how its containers are, and what a person on call asks next. */
+export async function readStatus(host: Host, app: string): Promise<Status> {
+  const [slots, containers, maintenance, holder, certificates, disk] = await Promise.all([
+    readSlots(app),
+    containersOfApp(host, app).then((all) => Promise.all(all.map((container) => shown(host, container)))),
+    readMaintenance(app),
+    lockHolder(),
+    certificatesOf(host, app),
+    statfs('/var'),
+  ]);
+  const occupied = (slot: Slot) => {
+    const occupant = slots[slot];
+    return occupant === undefined ? undefined : { release: occupant.release, tag: occupant.tag, slot };
+  };
+  const live = slots.live === undefined ? undefined : occupied(slots.live);
+  const other = slots.live === undefined ? undefined : occupied(slots.live === 'blue' ? 'green' : 'blue');
+  const isWarm = containers.some(({ part, state }) => part === other?.slot && state === 'running');
+  return {
+    type: 'status.read',
+    app,
+    ...(live === undefined ? {} : { live }),
+    ...(other === undefined || !isWarm ? {} : { warm: other }),
+    containers,
+    ...(maintenance === undefined ? {} : { maintenance }),
+    ...(holder === undefined
+      ? {}
+      : { busy: { operation: holder.operation, verb: holder.verb, by: holder.by, since: holder.since } }),
+    certificates,
+    disk: { freeBytes: disk.bavail * disk.bsize, totalBytes: disk.blocks * disk.bsize },
+  };
+}
