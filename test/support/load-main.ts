@@ -7,15 +7,15 @@ import {
   type Clients,
   eventClients,
   freshClients,
-  http2Clients,
   keepAliveClients,
   now,
   slowClients,
   streamClients,
   type Target,
-  webSocketClients,
 } from './load-clients.ts';
+import { http2Clients } from './load-http2.ts';
 import type { Entry } from './load-record.ts';
+import { webSocketClients } from './load-websockets.ts';
 
 interface Order extends Target {
   /** Requests a second, of all kinds together. */
@@ -33,8 +33,8 @@ const least = (number: number) => Math.max(1, Math.round(number));
 // At 500 a second: 50 clients that keep their connection with seven requests a second each.
 const mix: readonly { readonly clients: Clients; readonly rate: number }[] = [
   { clients: keepAliveClients(order, least(rate / 10), note), rate: rate * 0.7 },
-  { clients: http2Clients(order, least(rate / 100), note), rate: rate * 0.12 },
-  { clients: freshClients(order, note), rate: rate * 0.14 },
+  { clients: http2Clients(order, least(rate / 100), note), rate: rate * 0.2 },
+  { clients: freshClients(order, note), rate: rate * 0.06 },
   { clients: slowClients(order, note), rate: rate * 0.004 },
   { clients: streamClients(order, note), rate: rate * 0.004 },
   { clients: webSocketClients(order, least(rate / 30), note), rate: rate * 0.032 },
@@ -45,10 +45,20 @@ for (const client of events) void client.send(now(), 0);
 let isOver = false;
 const waiting = new Set<Promise<void>>();
 
+/** Milliseconds in which the rate grows to what it is to be: handshakes all at once would be another test. */
+const RAMP = 2000;
+
+/** When the nth request is due, in milliseconds from the start. */
+function dueAt(number: number, perSecond: number): number {
+  const inRamp = (perSecond * RAMP) / 2000;
+  if (number < inRamp) return Math.sqrt((2000 * RAMP * number) / perSecond);
+  return RAMP + ((number - inRamp) * 1000) / perSecond;
+}
+
 /** Sends on a fixed schedule, whatever becomes of what was sent before. */
 async function run({ clients, rate: perSecond }: (typeof mix)[number], start: number): Promise<void> {
   for (let number = 0; !isOver; number += 1) {
-    const due = start + (number * 1000) / perSecond;
+    const due = start + dueAt(number, perSecond);
     while (now() < due && !isOver) await sleep(Math.max(1, Math.min(200, due - now())));
     if (isOver) return;
     const sent = clients.send(due, number);

@@ -20,6 +20,8 @@ export interface Entry {
   readonly failure?: string;
   /** A 503 that says when to come back: what maintenance answers. */
   readonly turnedAway?: true;
+  /** Sent once more, since it was known to have had no effect: a refused stream, a message on a socket that was closed. */
+  readonly retried?: true;
 }
 
 /** What a load came to. */
@@ -28,6 +30,7 @@ export interface LoadReport {
   readonly sent: number;
   readonly answered: number;
   readonly turnedAway: number;
+  readonly retried: number;
   readonly failed: number;
   /** Failed requests by their cause. */
   readonly causes: Readonly<Record<string, number>>;
@@ -113,6 +116,7 @@ export function summarize(entries: readonly Entry[]): LoadReport {
     sent: entries.length,
     answered: entries.length - failures.length - turnedAway,
     turnedAway,
+    retried: entries.filter(({ retried }) => retried === true).length,
     failed: failures.length,
     causes: tally(failures),
     kinds: Object.fromEntries(kinds),
