@@ -3,8 +3,8 @@ import type { RoutePath } from '#inventory/environment';
 import { definePlaybook } from '#playbook/playbook';
 import { certificate, certificatePaths, cronEntry, nginxSite, reload } from '#playbook/resources';
 import { nginxCapabilities } from './nginx-capabilities.ts';
-import { accessLog, greenFlag, RUNNER } from './places.ts';
-import { upstreamName } from './routing.ts';
+import { accessLog, flagsFolder, RUNNER } from './places.ts';
+import { HASHED_ASSET, upstreamName } from './routing.ts';
 
 const RELOAD = { triggers: [reload('nginx.service')] };
 
@@ -61,8 +61,10 @@ export const certificates = definePlaybook({
                 certificate: certificatePaths(domain),
                 accessLog: accessLog(app),
                 clientMaxBodySize: proxy.clientMaxBodySize,
-                greenFlag: greenFlag(app),
+                flags: flagsFolder(app),
                 locations: locations(app, paths),
+                upstreams: [...new Set(locations(app, paths).map(({ upstream }) => upstream))],
+                hashedAsset: HASHED_ASSET,
                 hasRemainder: !paths.some(({ path }) => path === '/'),
               }),
             },

@@ -7,9 +7,9 @@ export const CONFIGURATION = '/etc/slipway';
 /** The runner of the last operation, which cron starts. */
 export const RUNNER = '/opt/slipway/current/slipway-host';
 
-/** The file that sends requests to the green slot while it exists. */
-export function greenFlag(app: string): string {
-  return `/var/lib/slipway/slots/${app}/green`;
+/** Where the files lie whose coming and going nginx obeys at the next request. */
+export function flagsFolder(app: string): string {
+  return `/var/lib/slipway/slots/${app}`;
 }
 
 /** What an accessory is configured with: its Compose file, its own configuration, its secrets. */

@@ -7,6 +7,9 @@ import { upstreamsOf } from './routing.ts';
 
 const RELOAD = { triggers: [reload('nginx.service')] };
 
+/** What a client may be numbered with during a canary; the last takes what rounding leaves over. */
+const NUMBERS = { numbers: Array.from({ length: 99 }, (_, number) => number), lastNumber: 99 };
+
 /** nginx in front of the app's slots. What a domain needs a certificate for comes with the certificates. */
 export const proxy = definePlaybook({
   name: 'proxy',
@@ -28,7 +31,7 @@ export const proxy = definePlaybook({
         {
           name: 'slipway.http',
           files: {
-            'conf.d/00-slipway.conf': render('nginx/http.conf.hbs', capabilities),
+            'conf.d/00-slipway.conf': render('nginx/http.conf.hbs', { ...capabilities, ...NUMBERS }),
             'snippets/slipway-tls.conf': render('nginx/tls.conf.hbs', capabilities),
             'snippets/slipway-proxy.conf': render('nginx/proxy.conf.hbs', {}),
           },

@@ -13,6 +13,12 @@ export interface Upstream {
   readonly replicas: readonly SlotAddresses[];
 }
 
+/**
+ * What bundlers call a file after its content, as nginx matches it: eight characters or more of a hash before the
+ * extension. That a longer word looks the same does no harm: a file is only asked for elsewhere where it is not found.
+ */
+export const HASHED_ASSET = String.raw`"[._-][0-9A-Za-z_-]{8,}\.(?:css|m?js|map|json|wasm|svg|png|jpe?g|gif|webp|avif|ico|woff2?|ttf|otf|mp4|webm)$"`;
+
 /** The name of an upstream, without its slot. */
 export function upstreamName(app: string, service: string, port: number): string {
   return `${app}_${service}_${port}`;
