@@ -1,16 +1,22 @@
 import type { Environment, Service } from '#inventory/environment';
 import { definePlaybook, type PlaybookContext } from '#playbook/playbook';
 import { release } from '#playbook/resources';
+import { certificates } from './certificates.ts';
 import { composeHealthcheck, composeLogging, composeVolumes, composeYaml, volumesSection } from './compose-text.ts';
 import { environmentFile } from './environment-file.ts';
 import type { SlotAddresses } from './networks.ts';
+import { proxy } from './proxy.ts';
 import { addressesOf, routedServices, upstreamsOf, workerServices } from './routing.ts';
 import { volumeResources } from './volumes.ts';
 
-/** Seconds the old slot may take to finish its requests. */
-const DRAIN = 30;
-
 type Slot = 'blue' | 'green';
+
+const WHAT = {
+  blue: 'the blue slot',
+  green: 'the green slot',
+  workers: 'the workers',
+  command: 'the release command',
+} as const;
 
 /** What a person calls an image: its tag, or the beginning of its digest. */
 function tagOf(image: string): string {
@@ -81,15 +87,21 @@ function workers(environment: Environment): Record<string, unknown> {
   );
 }
 
+/** The release command runs as the service whose image it is in, but for its name, its command, and that it ends. */
+function commandService(environment: Environment, service: Service): Record<string, unknown> {
+  const { deploy: _, healthcheck: __, entrypoint: ___, ...compose } = composeService(environment, service);
+  return { command: { ...compose, command: environment.release.command, restart: 'no' } };
+}
+
 function project(
   { environment, render }: PlaybookContext,
-  part: Slot | 'workers',
+  part: Slot | 'workers' | 'command',
   services: readonly Service[],
   content: Record<string, unknown>,
 ): string {
   const { app } = environment;
   return render('compose/project.yaml.hbs', {
-    what: `${part === 'workers' ? 'the workers' : `the ${part} slot`} of ${app}`,
+    what: `${WHAT[part]} of ${app}`,
     project: `${app}-${part}`,
     network: app,
     services: composeYaml(content),
@@ -106,14 +118,24 @@ function gates({ environment, facts }: PlaybookContext) {
   return upstreamsOf(environment, facts).map(({ service, port, domain, replicas }) => {
     const path = seen.has(service) ? undefined : environment.services[service]?.healthPath;
     seen.add(service);
+    const paths = environment.routes.find((route) => route.domain === domain)?.paths ?? [];
     return {
       service,
       port,
       domain,
+      route: paths.find((one) => one.service === service && one.port === port)?.path ?? '/',
       ...(path === undefined ? {} : { path }),
       addresses: { blue: replicas.map(({ blue }) => blue), green: replicas.map(({ green }) => green) },
     };
   });
+}
+
+/** The sites that lead to the app, as they are declared for nginx itself. */
+function routeFiles(context: PlaybookContext): Readonly<Record<string, string>> {
+  const sites = [...proxy.resources(context), ...certificates.resources(context)].filter(
+    ({ kind, id }) => kind === 'nginx-site' && id !== 'slipway.http',
+  );
+  return Object.assign({}, ...sites.map(({ props }) => props['files']));
 }
 
 /** The app itself: its environment, its Compose files for both slots, and the release that brings them live. */
@@ -121,7 +143,8 @@ export const app = definePlaybook({
   name: 'app',
   summary: "The app's services, started in the idle slot and switched to once they are healthy.",
   resources(context) {
-    const { environment, facts } = context;
+    const { environment, facts, host } = context;
+    const { healthTimeout, command, watch, drain, warm } = environment.release;
     const services = Object.values(environment.services);
     const routed = routedServices(environment);
     const main = environment.services[environment.routes[0]?.paths[0]?.service ?? ''] ?? services[0];
@@ -138,6 +161,7 @@ export const app = definePlaybook({
         {
           app: environment.app,
           tag: tagOf(main.image),
+          images: Object.fromEntries(services.map(({ name, image }) => [name, image])),
           environments: Object.fromEntries(
             services.map(({ name, environment: variables }) => [name, environmentFile(variables)]),
           ),
@@ -145,9 +169,16 @@ export const app = definePlaybook({
           ...(background.length === 0
             ? {}
             : { workers: project(context, 'workers', background, workers(environment)) }),
+          // A migration is one, however many hosts there are.
+          ...(command === undefined || host !== Object.keys(environment.hosts)[0]
+            ? {}
+            : { command: project(context, 'command', [main], commandService(environment, main)) }),
           gates: gates(context),
-          healthTimeout: environment.release.healthTimeout,
-          drain: DRAIN,
+          routes: routeFiles(context),
+          healthTimeout,
+          watch,
+          drain,
+          warm,
         },
         { sensitive: true },
       ),

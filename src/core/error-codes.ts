@@ -383,6 +383,21 @@ export const ERROR_CODES = {
     means: 'A new release did not become healthy; it was stopped, and the old one serves on untouched.',
     fix: 'The message names the cause and the last words of its container; mend it and run the same command again.',
   },
+  'release-aborted': {
+    exit: EXIT.rejected,
+    means: 'A release was called off before the flip, by whoever began it or because their connection was lost.',
+    fix: 'Run the same command again when it is wanted; the old release serves on untouched.',
+  },
+  'release-taken-back': {
+    exit: EXIT.rejected,
+    means: 'A release was worse than the one before it once requests went to it, so they go to the old one again.',
+    fix: 'The message says what was seen; the access log and the logs of its containers, which are kept, say more.',
+  },
+  'release-unknown': {
+    exit: EXIT.failed,
+    means: 'The host keeps no such release to go back to.',
+    fix: 'List the releases with `deploy releases <environment>` and name one of them by its id or tag.',
+  },
   'certificate-dns': {
     exit: EXIT.failed,
     means: 'A domain does not lead to the host that wants a certificate for it.',

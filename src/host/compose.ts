@@ -22,6 +22,8 @@ function command(action: ComposeAction, wait: number): Command {
   switch (action) {
     case 'pull':
       return { name: 'pull', args: ['--policy', 'missing', '--ignore-buildable'], timeout: PULL };
+    case 'create':
+      return { name: 'create', args: ['--remove-orphans'], timeout: 120 };
     case 'up': {
       const args = ['--detach', '--remove-orphans', '--wait', '--wait-timeout', String(wait)];
       // Stopping what is replaced and creating what is new comes on top of the wait.

@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
 import { lastLines, run } from '#core/run';
+import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Host } from '#resources/resource';
 import { readAccounts } from './accounts.ts';
@@ -11,6 +12,8 @@ import { listIfThere, readTextIfThere, removeManaged, stateOf, writeManaged } fr
 export interface Voice {
   say(message: string): void;
   warn(message: string, hint?: string): void;
+  /** Where nobody follows what is done in detail, it is left out. */
+  tell?(event: EventBody): void;
 }
 
 export interface Machine extends Host {
@@ -19,12 +22,13 @@ export interface Machine extends Host {
 }
 
 /** This machine, as resources see it. Docker's half is loaded only when something asks for it. */
-export function createHost(facts: Facts, voice: Voice): Machine {
+export function createHost(facts: Facts, voice: Voice, by = `the host ${facts.hostname}`): Machine {
   const accounts = readAccounts();
   let answers = new Map<string, Promise<unknown>>();
 
   const host: Machine = {
     facts,
+    by,
     run,
     async must(argv, options = {}) {
       const { hint, ...rest } = options;
@@ -52,6 +56,7 @@ export function createHost(facts: Facts, voice: Voice): Machine {
     },
     say: voice.say,
     warn: voice.warn,
+    tell: (event) => voice.tell?.(event),
     async docker(path, options) {
       const { dockerRequest } = await import('#host/docker');
       return dockerRequest(path, options);

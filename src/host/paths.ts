@@ -13,6 +13,8 @@ export const PATHS = {
   originals: '/var/lib/slipway/originals',
   /** Snapshots that the guard puts back. */
   guards: '/var/lib/slipway/guards',
+  /** Who did what, app by app. */
+  ledger: '/var/lib/slipway/ledger',
   /** Event logs of operations. */
   operations: '/var/log/slipway/operations',
   /** Locks and whatever may die at reboot. */

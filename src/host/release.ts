@@ -1,9 +1,95 @@
-import { DeployError } from '#core/errors';
-import type { ReleaseRequest } from '#protocol/plan';
+import type { EventBody } from '#protocol/event';
+import type { Facts } from '#protocol/facts';
+import type { ReleaseRequest, Request } from '#protocol/plan';
+import { type Ear, openEar } from '#release/ear';
+import { listReleases } from '#release/list';
+import { bringLive, releaseId } from '#release/release';
+import { rollBack } from '#release/roll-back';
+import { readSlots } from '#release/slots';
+import { releaseKind } from '#resources/release';
+import { entriesOf, findBreak, readLedger } from './ledger.ts';
+import { createHost } from './machine.ts';
+import { runOperation } from './operation.ts';
 
-/** Serves a request about an app's releases. */
-export async function answerRelease(request: ReleaseRequest): Promise<number> {
-  throw new DeployError('usage', `The runner does not know how to ${request.verb} yet.`, {
-    hint: 'Rebuild Slipway, so that the laptop and the runner are of one version.',
+type Tell = (line: string) => void;
+type Asked<Verb extends ReleaseRequest['verb']> = Extract<ReleaseRequest, { verb: Verb }>;
+
+const VERBS: readonly string[] = ['release', 'rollback', 'releases', 'history'] satisfies ReleaseRequest['verb'][];
+
+/** Whether a request is about an app's releases. */
+export function isReleaseRequest(request: Request): request is ReleaseRequest {
+  return VERBS.includes(request.verb);
+}
+
+/** Listens to what the laptop says of a release that holds. */
+export const releaseEar = openEar;
+
+/** Brings what was asked for live, unless it is. */
+async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
+  const { verb, app, environment, by, secrets, hold } = request;
+  const props = releaseKind.props.parse(request.release);
+  const wanted = releaseId(props);
+  const args = { release: wanted, tag: props.tag };
+  return runOperation({ verb, app, environment, by, secrets, args }, facts, tell, async (machine) => {
+    const state = await releaseKind.read(machine, props);
+    if (releaseKind.diff(state, props).length === 0) return { changed: 0, unchanged: 1, removed: 0 };
+    const { live, ...slots } = await readSlots(app);
+    const from = live === undefined ? undefined : slots[live]?.tag;
+    await bringLive(machine, props, { hold, ear });
+    return { changed: 1, unchanged: 0, removed: 0, args: from === undefined ? {} : { from } };
   });
+}
+
+async function rollback(request: Asked<'rollback'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
+  const { verb, app, environment, by, to, hold = false } = request;
+  const args = to === undefined ? {} : { to };
+  return runOperation({ verb, app, environment, by, secrets: [], args }, facts, tell, async (machine) => {
+    const done = await rollBack(machine, app, to, { hold, ear });
+    return { changed: 1, unchanged: 0, removed: 0, args: { ...done } };
+  });
+}
+
+/** Looks something up; changes nothing, and so takes no lock and keeps no log. */
+async function look(
+  facts: Facts,
+  tell: Tell,
+  find: (host: ReturnType<typeof createHost>) => Promise<EventBody>,
+): Promise<number> {
+  const started = performance.now();
+  const say = (body: EventBody) => tell(`${JSON.stringify({ at: new Date().toISOString(), ...body })}\n`);
+  const host = createHost(facts, { say: () => undefined, warn: (message) => say({ type: 'warning', message }) });
+  say(await find(host));
+  say({
+    type: 'operation.finished',
+    changed: 0,
+    unchanged: 0,
+    removed: 0,
+    duration: (performance.now() - started) / 1000,
+  });
+  return 0;
+}
+
+async function history({ app, verify }: Asked<'history'>): Promise<EventBody> {
+  const text = await readLedger(app);
+  const broken = verify ? findBreak(text) : undefined;
+  return { type: 'ledger.read', app, entries: [...entriesOf(text)], ...(broken === undefined ? {} : { broken }) };
+}
+
+/** Serves a request about an app's releases; resolves with the exit code. */
+export async function answerRelease(request: ReleaseRequest, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
+  switch (request.verb) {
+    case 'release':
+      return release(request, facts, ear, tell);
+    case 'rollback':
+      return rollback(request, facts, ear, tell);
+    case 'releases': {
+      const { app } = request;
+      return look(facts, tell, async (host) => {
+        const { releases, ...rest } = await listReleases(host, app);
+        return { type: 'releases.listed', app, ...rest, releases: [...releases] };
+      });
+    }
+    case 'history':
+      return look(facts, tell, () => history(request));
+  }
 }

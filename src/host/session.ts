@@ -9,11 +9,12 @@ import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
 import { ownDirectory } from './files.ts';
-import { newOperation, openJournal } from './journal.ts';
-import { lockHolder, takeLock } from './lock.ts';
+import { lockHolder } from './lock.ts';
 import { createHost } from './machine.ts';
+import { runOperation } from './operation.ts';
 import { PATHS } from './paths.ts';
-import { answerRelease } from './release.ts';
+import { answerRelease, isReleaseRequest, releaseEar } from './release.ts';
+import { answerRunning } from './running.ts';
 
 declare const SLIPWAY_VERSION: string;
 
@@ -49,55 +50,13 @@ function hearing() {
   };
 }
 
-async function operate(
-  request: ConvergeRequest,
-  facts: Awaited<ReturnType<typeof readFacts>>,
-  listener: ReturnType<typeof hearing>,
-) {
-  const started = performance.now();
-  const operation = newOperation();
-  const lock = request.verb === 'up' ? await takeLock({ operation, verb: request.verb, by: request.by }) : undefined;
-  const journal = await openJournal(operation, request.secrets, tell);
-  const { verb, app, environment, by } = request;
-  journal.emit({ type: 'operation.started', verb, app, environment, by });
-  let resource: string | undefined;
-  const machine = createHost(facts, {
-    say: (message) => journal.emit({ type: 'progress', message, ...(resource === undefined ? {} : { resource }) }),
-    warn: (message, hint) => journal.emit({ type: 'warning', message, ...(hint === undefined ? {} : { hint }) }),
+async function operate(request: ConvergeRequest, facts: Facts, listener: ReturnType<typeof hearing>): Promise<number> {
+  const { verb, app, environment, by, secrets } = request;
+  const doing = { verb, app, environment, by, secrets, readsOnly: verb === 'plan' };
+  return runOperation(doing, facts, tell, async (machine, emit) => {
+    const { changed, unchanged, removed } = await converge(machine, request, emit, listener);
+    return { changed, unchanged, removed, args: { changed, removed } };
   });
-  let changed = 0;
-  try {
-    const outcome = await converge(
-      machine,
-      request,
-      (event) => {
-        if (event.type === 'resource.started') resource = event.resource;
-        if (event.type === 'resource.changed') changed += 1;
-        journal.emit(event);
-      },
-      listener,
-    );
-    journal.emit({ type: 'operation.finished', ...outcome, duration: (performance.now() - started) / 1000 });
-  } catch (thrown) {
-    const error = asDeployError(thrown);
-    journal.emit({
-      type: 'operation.failed',
-      error: {
-        code: error.code,
-        message: error.message,
-        hint: error.hint,
-        ...(error.resource === undefined ? {} : { resource: error.resource }),
-      },
-      changed,
-      duration: (performance.now() - started) / 1000,
-    });
-    if (error.code === 'internal' && error.cause instanceof Error) console.error(error.cause.stack);
-    return error.exitCode;
-  } finally {
-    await journal.close();
-    await lock?.[Symbol.asyncDispose]();
-  }
-  return 0;
 }
 
 /** Looks up what was asked; changes nothing, and so takes no lock and keeps no log. */
@@ -141,14 +100,19 @@ export async function session(): Promise<number> {
   process.on('SIGHUP', () => undefined);
   process.on('SIGPIPE', () => undefined);
   const listener = hearing();
+  const ear = releaseEar();
   const lines = createInterface({ input: process.stdin });
   const firstLine = new Promise<string | undefined>((resolve) => {
     lines.once('line', (line) => {
       resolve(line);
-      lines.on('line', (more) => listener.hear(more));
+      lines.on('line', (more) => {
+        listener.hear(more);
+        ear.hear(more);
+      });
     });
     lines.once('close', () => {
       listener.hangUp();
+      ear.hangUp();
       resolve(undefined);
     });
   });
@@ -164,7 +128,10 @@ export async function session(): Promise<number> {
     const request: Request = requestSchema.parse(JSON.parse(line));
     if (request.verb === 'attach') return await attach(request.operation, tell);
     if (request.verb === 'audit') return await audit(request.questions, facts);
-    if (request.verb !== 'plan' && request.verb !== 'up') return await answerRelease(request);
+    if (request.verb === 'status' || request.verb === 'logs' || request.verb === 'maintenance') {
+      return await answerRunning(request, facts, tell);
+    }
+    if (isReleaseRequest(request)) return await answerRelease(request, facts, ear, tell);
     return await operate(request, facts, listener);
   } catch (error) {
     return refuse(error);

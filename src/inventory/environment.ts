@@ -21,6 +21,9 @@ export interface Environment {
   readonly accessories: Readonly<Record<string, Accessory>>;
   readonly certificates: Certificates;
   readonly proxy: Proxy;
+  readonly maintenance: Maintenance;
+  /** Whether a person must confirm what changes it. */
+  readonly protected: boolean;
   /** `accept`: why a finding is wanted, by the control's id. */
   readonly audit: { readonly accept: Readonly<Record<string, string>> };
   /** `keep`: whole days. */
@@ -136,7 +139,7 @@ interface Container {
 
 export interface Service extends Container {
   readonly replicas: number;
-  /** The path that answers 2xx or 3xx when a container is ready to serve; asked at the port of its route. */
+  /** The path that answers 2xx when a container is ready to serve; asked at the port of its route. */
   readonly healthPath: string | undefined;
   readonly healthcheck: ComposeHealthcheck | undefined;
   /** Services that start before this one; accessories always do. */
@@ -159,6 +162,14 @@ export interface RoutePath {
 export interface Release {
   /** Seconds a new container has to become healthy. */
   readonly healthTimeout: number;
+  /** Run once in a container of the new image before it starts, on the first host. */
+  readonly command: string | readonly string[] | undefined;
+  /** Seconds after the flip in which the release is compared with the one before; zero for none. */
+  readonly watch: number;
+  /** Seconds the old containers have to finish their requests. */
+  readonly drain: number;
+  /** Seconds the old containers keep running afterwards. */
+  readonly warm: number;
 }
 
 export type Accessory = Postgres | Redis | ContainerAccessory;
@@ -204,6 +215,13 @@ export interface Redis {
 export interface ContainerAccessory extends Container {
   readonly type: 'container';
   readonly healthcheck: ComposeHealthcheck | undefined;
+}
+
+export interface Maintenance {
+  /** HTML; undefined for the page that Slipway brings. */
+  readonly page: string | undefined;
+  /** Addresses and networks that get through. */
+  readonly allow: readonly string[];
 }
 
 export interface Certificates {

@@ -9,6 +9,7 @@ import type { Path } from '#inventory/tree';
 export interface NamedFiles {
   readonly authorizedKeys: readonly string[];
   readonly ca: string | undefined;
+  readonly maintenancePage: string | undefined;
 }
 
 // The options before the key may hold quoted blanks (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
@@ -45,6 +46,7 @@ export async function readNamedFiles(directory: string, inventory: unknown, faul
   return {
     authorizedKeys: await readAuthorizedKeys(directory, inventory, identities, unreadable, fault),
     ca: await readAuthority(directory, inventory, fault),
+    maintenancePage: await readPage(directory, inventory, fault),
   };
 }
 
@@ -119,4 +121,16 @@ async function readAuthority(directory: string, inventory: unknown, fault: Fault
     fault(path, `cannot read "${file}": ${why(error)}`);
   }
   return undefined;
+}
+
+async function readPage(directory: string, inventory: unknown, fault: Fault): Promise<string | undefined> {
+  const path: Path = ['maintenance', 'page'];
+  const file = valueAt(inventory, path);
+  if (typeof file !== 'string' || file === '') return undefined;
+  try {
+    return await readFile(absolutePath(directory, file), 'utf8');
+  } catch (error) {
+    fault(path, `cannot read "${file}": ${why(error)}`);
+    return undefined;
+  }
 }

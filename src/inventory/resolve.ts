@@ -70,7 +70,13 @@ export function resolveEnvironment(
     },
     services: mapEntries(inventory.services, (declared, key) => service(key, declared, inventory.services)),
     routes: Object.entries(inventory.routes).map(([domain, declared]) => route(domain, declared)),
-    release: { healthTimeout: seconds(inventory.release.healthTimeout) },
+    release: {
+      healthTimeout: seconds(inventory.release.healthTimeout),
+      command: inventory.release.command,
+      watch: seconds(inventory.release.watch),
+      drain: seconds(inventory.release.drain),
+      warm: seconds(inventory.release.warm),
+    },
     accessories: mapEntries(inventory.accessories, (declared, key) => accessory(app, key, declared)),
     certificates: {
       email: certificates.email,
@@ -83,6 +89,8 @@ export function resolveEnvironment(
       clientMaxBodySize: bytes(inventory.proxy.clientMaxBodySize),
       rateLimit: inventory.proxy.rateLimit,
     },
+    maintenance: { page: files.maintenancePage, allow: inventory.maintenance.allow },
+    protected: inventory.protected,
     audit: inventory.audit,
     logs: { keep: Number.parseInt(inventory.logs.keep, 10) },
     secrets,

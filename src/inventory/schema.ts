@@ -172,7 +172,7 @@ const service = z.strictObject({
         path: z
           .string()
           .startsWith('/', 'begins with a slash')
-          .describe('The path that answers 2xx or 3xx when the container is ready, at the port of its route.'),
+          .describe('The path that answers 2xx when the container is ready, at the port of its route.'),
       }),
       composeHealthcheck,
     ])
@@ -347,6 +347,21 @@ export const inventory = z
     release: z
       .strictObject({
         healthTimeout: duration.default('30s').describe('The time a new container has to become healthy.'),
+        command: z
+          .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+          .optional()
+          .describe(
+            'Run once for each release, on one host, in a container of the new image (that of the first route) before it starts: migrations. Default: none.',
+          ),
+        watch: duration
+          .default('10s')
+          .describe(
+            'The time after the flip in which errors, latency and crashes are compared with those before; a worse release is taken back. `0s` for none.',
+          ),
+        drain: duration.default('30s').describe('The time the old containers have to finish their requests.'),
+        warm: duration
+          .default('5m')
+          .describe('The time the old containers keep running afterwards, so that a rollback takes effect at once.'),
       })
       .prefault({})
       .describe('How a new version goes live.'),
@@ -368,6 +383,26 @@ export const inventory = z
       })
       .prefault({})
       .describe('The web server in front.'),
+    maintenance: z
+      .strictObject({
+        page: z
+          .string()
+          .min(1)
+          .optional()
+          .describe(
+            'An HTML file to show instead of the app; relative paths start at the project. Default: a plain page.',
+          ),
+        allow: z
+          .array(network)
+          .default([])
+          .describe('The addresses and networks that get through to the app all the same.'),
+      })
+      .prefault({})
+      .describe('What visitors see while `deploy maintenance on` holds.'),
+    protected: z
+      .boolean()
+      .default(false)
+      .describe('Whether a change asks for the name of the environment first; without a terminal it needs `--yes`.'),
     audit: z
       .strictObject({
         accept: z

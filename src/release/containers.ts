@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '#resources/resource';
 
 /** A container as the Docker Engine API lists it; only what is asked for here. */
@@ -10,15 +9,54 @@ export interface Container {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
+/** A container as the Docker Engine API describes it; only what is asked for here. */
+export interface Inspected {
+  readonly Id: string;
+  readonly Name: string;
+  readonly RestartCount: number;
+  readonly State: {
+    readonly Status: string;
+    readonly OOMKilled: boolean;
+    readonly ExitCode: number;
+    readonly Error: string;
+    readonly Pid: number;
+    readonly Health?: {
+      readonly Status: string;
+      readonly Log?: readonly { readonly ExitCode: number; readonly Output: string }[] | null;
+    };
+  };
+  readonly Config: {
+    readonly Labels: Readonly<Record<string, string>>;
+    readonly StopTimeout?: number | null;
+    readonly Cmd?: readonly string[] | null;
+    readonly Entrypoint?: readonly string[] | null;
+  };
+  readonly HostConfig: {
+    readonly Memory: number;
+    readonly RestartPolicy: { readonly Name: string; readonly MaximumRetryCount: number };
+  };
+  readonly NetworkSettings: {
+    readonly Networks: Readonly<Record<string, { readonly IPAMConfig?: { readonly IPv4Address?: string } | null }>>;
+  };
+}
+
 /** The containers of one Compose project, running or not; empty where no engine answers. */
 export async function containersOf(host: Host, project: string): Promise<readonly Container[]> {
   const filters = encodeURIComponent(JSON.stringify({ label: [`com.docker.compose.project=${project}`] }));
   return (await host.docker<Container[]>(`/containers/json?all=true&filters=${filters}`)) ?? [];
 }
 
+/** The containers of one Compose project, in every detail. */
+export async function inspectAll(host: Host, project: string): Promise<readonly Inspected[]> {
+  const ids = (await containersOf(host, project)).map(({ Id }) => Id);
+  const found = await Promise.all(ids.map((id) => host.docker<Inspected>(`/containers/${id}/json`)));
+  return found.flatMap((container) => container ?? []);
+}
+
 /** A container's name as a person knows it. */
-export function nameOf(container: Container): string {
-  return (container.Names[0] ?? container.Id.slice(0, 12)).replace(/^\//, '');
+export function nameOf(container: Container | Inspected): string {
+  const name = 'Name' in container ? container.Name : container.Names[0];
+  return (name ?? container.Id.slice(0, 12)).replace(/^\//, '');
 }
 
 /** Lines of a container's log that are looked at, and how many of them are shown. */
@@ -35,33 +73,38 @@ export async function lastWords(host: Host, container: string, healthPath?: stri
   return (others.length === 0 ? lines : others).slice(-LOG.shown).join('\n');
 }
 
-// proc(5): column 3 is the remote address, column 4 the state, 01 = ESTABLISHED.
-function connectionsTo(table: string, addresses: ReadonlySet<string>): number {
-  return table
-    .split('\n')
-    .slice(1)
-    .map((row) => row.trim().split(/\s+/))
-    .filter((columns) => columns[3] === '01' && addresses.has((columns[2] ?? '').split(':')[0] ?? '')).length;
+/** Starts a container that was created; rejects with `docker-failed` and the engine's words where it cannot. */
+export async function startContainer(host: Host, id: string): Promise<void> {
+  await host.docker(`/containers/${id}/start`, { method: 'POST', timeout: 120 });
 }
 
-function asKernelWrites(address: string): string {
-  return address
-    .split('.')
-    .map((part) => Number(part).toString(16).padStart(2, '0').toUpperCase())
-    .reverse()
-    .join('');
+/** Whether and how Docker starts a container again by itself. */
+export async function setRestart(
+  host: Host,
+  id: string,
+  policy: Inspected['HostConfig']['RestartPolicy'],
+): Promise<void> {
+  await host.docker(`/containers/${id}/update`, { method: 'POST', body: { RestartPolicy: policy } });
 }
 
 /**
- * Waits until the proxy holds no connection to any of the addresses, or the limit in seconds is over. Resolves with how
- * many are left.
+ * Stops containers side by side: SIGTERM, and after as many seconds as were declared for it (else `grace`) SIGKILL. They
+ * stay for a look.
  */
-export async function drained(host: Host, addresses: readonly string[], limit: number): Promise<number> {
-  const wanted = new Set(addresses.map(asKernelWrites));
-  const deadline = performance.now() + limit * 1000;
-  for (;;) {
-    const left = connectionsTo((await host.readFile('/proc/net/tcp')) ?? '', wanted);
-    if (left === 0 || performance.now() >= deadline) return left;
-    await sleep(100);
-  }
+export async function stopAll(host: Host, project: string, grace: number): Promise<void> {
+  const containers = await inspectAll(host, project);
+  await Promise.all(
+    containers.map(async ({ Id, Config }) => {
+      const seconds = Config.StopTimeout ?? grace;
+      await host.docker(`/containers/${Id}/stop?t=${seconds}`, { method: 'POST', timeout: seconds + 30 });
+    }),
+  );
+}
+
+/** Removes a project's containers, whatever they do. */
+export async function removeAll(host: Host, project: string): Promise<void> {
+  const containers = await containersOf(host, project);
+  await Promise.all(
+    containers.map(({ Id }) => host.docker(`/containers/${Id}?force=true&v=true`, { method: 'DELETE', timeout: 60 })),
+  );
 }

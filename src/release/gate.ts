@@ -1,155 +1,148 @@
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
-import { type Container, containersOf, lastWords, nameOf } from './containers.ts';
-
-export interface Door {
-  readonly service: string;
-  readonly addresses: readonly string[];
-  readonly port: number;
-  readonly path: string | undefined;
-  readonly domain: string | undefined;
-}
-
-/** Seconds one question may take. */
-const ANSWER = 5;
+import { causeOfAnswer, causeOfEnd, causeOfProxied, rejected } from './cause.ts';
+import { type Inspected, inspectAll, nameOf } from './containers.ts';
+import { type Answer, askReplica, askThroughProxy, type Door, isWell, isWellProxied } from './door.ts';
+import type { Slot } from './slots.ts';
 
 /** Milliseconds between questions: short against an app's start, long against its load. */
-const PAUSE = 100;
+const PAUSE = 40;
 
-/** Characters of an answer that are worth reading: health endpoints say in their first line what is wrong. */
-const READ = 200;
+/** Milliseconds between looks at the containers, so that a crash is told long before a second is over. */
+const LOOK = 150;
 
-type Answer =
-  | { readonly status: number; readonly said: string; readonly location?: string }
-  | { readonly failure: string };
+/** Seconds that nginx has to pass on what the containers answer well already. */
+const PROXY = 5;
 
-function ask(address: string, door: Door): Promise<Answer> {
-  return new Promise((resolve) => {
-    const question = request(
-      {
-        host: address,
-        port: door.port,
-        path: door.path ?? '/',
-        timeout: ANSWER * 1000,
-        agent: false,
-        headers: {
-          host: door.domain ?? address,
-          'user-agent': 'slipway-gate',
-          // Apps that redirect plain http to https must see what they see behind the proxy.
-          'x-forwarded-proto': 'https',
-        },
-      },
-      (response) => {
-        const { location } = response.headers;
-        let said = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          if (said.length < READ) said += chunk;
-        });
-        // One that breaks off has given its status all the same.
-        response.once('close', () =>
-          resolve({ status: response.statusCode ?? 0, said, ...(location === undefined ? {} : { location }) }),
-        );
-      },
-    );
-    question.once('timeout', () => question.destroy(new Error(`no answer within ${ANSWER} s`)));
-    question.once('error', (error: NodeJS.ErrnoException) => resolve({ failure: error.code ?? error.message }));
-    question.end();
+/** What ends a wait from outside; throws the reason. */
+export type Check = () => void;
+
+function addressOf(container: Inspected): readonly string[] {
+  return Object.values(container.NetworkSettings.Networks).flatMap((network) => network?.IPAMConfig?.IPv4Address ?? []);
+}
+
+/** What has ended, or was started again since it was first looked at: in a fast loop it is hardly ever seen ended. */
+function findEnded(containers: readonly Inspected[], seen: Map<string, number>): Inspected | undefined {
+  return containers.find(({ Id, State, RestartCount }) => {
+    const before = seen.get(Id) ?? RestartCount;
+    seen.set(Id, before);
+    return ['exited', 'dead', 'restarting'].includes(State.Status) || RestartCount > before;
   });
 }
 
-function isWell(answer: Answer, door: Door): boolean {
-  if ('failure' in answer) return false;
-  return door.path === undefined || (answer.status >= 200 && answer.status < 300);
+async function refuseIll(host: Host, containers: readonly Inspected[], isLast: boolean): Promise<void> {
+  const ill = containers.find(
+    ({ State }) => State.Health?.Status === 'unhealthy' || (isLast && State.Health?.Status === 'starting'),
+  );
+  if (ill === undefined) return;
+  const output = ill.State.Health?.Log?.at(-1)?.Output.trim() ?? '';
+  const why = `The container ${nameOf(ill)} is not healthy by its own health check${output === '' ? '.' : `: ${output}`}`;
+  throw await rejected(host, { why, fix: 'Correct `healthcheck.test` of the service, or what it finds.' }, ill);
 }
 
-function explain(answer: Answer | undefined, door: Door): string {
-  const where = `${door.service} at port ${door.port}, ${door.path ?? '/'}`;
-  if (answer === undefined) return `${where} was never asked`;
-  if ('failure' in answer) {
-    if (answer.failure === 'ECONNREFUSED') {
-      return `${where} refuses connections: nothing listens on 0.0.0.0:${door.port} inside the container`;
-    }
-    return `${where} does not answer: ${answer.failure}`;
-  }
-  if (answer.location !== undefined) return `${where} answers ${answer.status}, a redirect to ${answer.location}`;
-  const said = answer.said.trim().split('\n', 1)[0]?.slice(0, READ) ?? '';
-  const isText = said !== '' && !said.startsWith('<');
-  return `${where} answers ${answer.status}${isText ? `: ${said}` : ''}`;
-}
-
-/** A container that was started again since it was first looked at: in a fast loop it is hardly ever seen ended. */
-async function findRestarted(
-  host: Host,
-  containers: readonly Container[],
-  seen: Map<string, number>,
-): Promise<Container | undefined> {
-  for (const container of containers) {
-    const now = (await host.docker<{ RestartCount: number }>(`/containers/${container.Id}/json`))?.RestartCount ?? 0;
-    const before = seen.get(container.Id) ?? now;
-    seen.set(container.Id, before);
-    if (now > before) return container;
-  }
-  return undefined;
+function isHealthy({ State }: Inspected): boolean {
+  return State.Health === undefined || State.Health.Status === 'healthy' || State.Health.Status === 'none';
 }
 
 /**
- * Waits until every replica behind the doors answers well. Rejects with `release-rejected` and the cause by name as soon
- * as a container has ended, or when the limit in seconds is over.
+ * Waits until every container of a project is healthy and every replica behind the doors answers well. Rejects with
+ * `release-rejected` and the cause by name as soon as a container has ended, or when the limit in seconds is over.
  */
-export async function gate(host: Host, project: string, doors: readonly Door[], limit: number): Promise<void> {
+export async function gate(
+  host: Host,
+  project: string,
+  doors: readonly Door[],
+  limit: number,
+  check: Check = () => undefined,
+): Promise<void> {
   const deadline = performance.now() + limit * 1000;
-  let waiting = doors.flatMap((door) => door.addresses.map((address) => ({ door, address })));
-  const last = new Map<string, Answer>();
+  const replicas = doors.flatMap((door) => door.addresses.map((address) => new Replica(door, address)));
   const restarts = new Map<string, number>();
+  let containers: readonly Inspected[] = [];
+  let looked = Number.NEGATIVE_INFINITY;
   for (;;) {
-    const answers = await Promise.all(
-      waiting.map(async ({ door, address }) => {
-        const answer = await ask(address, door);
-        last.set(address, answer);
-        return isWell(answer, door);
-      }),
-    );
-    waiting = waiting.filter((_, index) => answers[index] !== true);
-    const containers = await containersOf(host, project);
-    const ended = containers.find(({ State }) => State === 'exited' || State === 'dead' || State === 'restarting');
-    const crashed = ended ?? (await findRestarted(host, containers, restarts));
-    if (crashed !== undefined) {
-      const name = nameOf(crashed);
-      const how = ended === undefined ? 'and was started again' : `(${ended.Status})`;
-      throw new DeployError(
-        'release-rejected',
-        `The container ${name} ended right after its start ${how}. Its last words:\n${await lastWords(host, name)}`,
-        { hint: 'Traffic was not touched. Mend what it says, build a new image and run `deploy up` again.' },
-      );
+    check();
+    const waiting = replicas.filter((replica) => !replica.isWell);
+    for (const replica of waiting) replica.ask();
+    const isLast = performance.now() >= deadline;
+    if (isLast || waiting.length === 0 || performance.now() - looked >= LOOK) {
+      looked = performance.now();
+      containers = await inspectAll(host, project);
+      const ended = findEnded(containers, restarts);
+      if (ended !== undefined) throw await rejected(host, causeOfEnd(ended), ended, doors[0]?.path);
+      await refuseIll(host, containers, isLast);
+      if (waiting.length === 0 && containers.length > 0 && containers.every(isHealthy)) return;
     }
-    if (waiting.length === 0) return;
-    if (performance.now() >= deadline) {
-      const first = waiting[0];
-      const why = first === undefined ? '' : explain(last.get(first.address), first.door);
-      const names = containers.map(nameOf);
-      const words =
-        names[0] === undefined
-          ? ''
-          : `\nLast words of ${names[0]}:\n${await lastWords(host, names[0], first?.door.path)}`;
-      throw new DeployError('release-rejected', `The new release is not healthy after ${limit} s: ${why}${words}`, {
-        hint: 'Traffic was not touched. Check the port of the route and the healthcheck path, then run `deploy up` again.',
-      });
-    }
+    const first = waiting[0];
+    if (isLast && first !== undefined) throw await refusal(host, first, containers, limit);
     await sleep(PAUSE);
   }
 }
 
-/** Why a project did not come up, by the container that is to blame; undefined where none is. */
-export async function rejection(host: Host, project: string, cause: DeployError): Promise<DeployError | undefined> {
-  const containers = await containersOf(host, project);
-  const ill = containers.find(({ State, Status }) => State !== 'running' || /unhealthy|starting/.test(Status));
-  if (ill === undefined) return undefined;
-  const name = nameOf(ill);
-  return new DeployError(
-    'release-rejected',
-    `The container ${name} did not come up (${ill.Status}). Its last words:\n${await lastWords(host, name)}`,
-    { hint: 'Traffic was not touched. Mend what it says, build a new image and run `deploy up` again.', cause },
-  );
+/** One address behind a door, asked again and again, one question at a time. */
+class Replica {
+  readonly door: Door;
+  readonly address: string;
+  isWell = false;
+  answer: Answer | undefined;
+  #isAsked = false;
+
+  constructor(door: Door, address: string) {
+    this.door = door;
+    this.address = address;
+  }
+
+  ask(): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    void askReplica(this.address, this.door).then((answer) => {
+      this.answer = answer;
+      this.isWell = isWell(answer, this.door);
+      this.#isAsked = false;
+    });
+  }
+}
+
+async function refusal(
+  host: Host,
+  { door, address, answer }: Replica,
+  containers: readonly Inspected[],
+  limit: number,
+) {
+  const blamed = containers.find((container) => addressOf(container).includes(address)) ?? containers[0];
+  const { why, fix } = await causeOfAnswer(host, door, answer ?? { failure: 'timeout' }, blamed);
+  return rejected(host, { why: `The new release is not healthy after ${limit} s: ${why}`, fix }, blamed, door.path);
+}
+
+/**
+ * Waits until nginx passes requests for the doors' domains on to the slot. Where a route's site is not there yet, or
+ * nginx does not answer at all, there is nothing to ask: the containers have answered already.
+ */
+export async function gateThroughProxy(
+  host: Host,
+  slot: Slot,
+  doors: readonly Door[],
+  check: Check = () => undefined,
+): Promise<void> {
+  const sites = await host.list('/etc/nginx/sites-enabled');
+  let waiting = doors.filter(({ domain }) => domain !== undefined && sites.includes(`${domain}.conf`));
+  const deadline = performance.now() + PROXY * 1000;
+  for (;;) {
+    check();
+    const asked = await Promise.all(waiting.map(async (door) => ({ door, answer: await askThroughProxy(door, slot) })));
+    const refused = asked.filter(
+      ({ answer }) => 'failure' in answer && /^(?:ECONN|EPROTO|ERR_SSL)/.test(answer.failure),
+    );
+    for (const { door, answer } of refused) {
+      host.warn(
+        `nginx does not answer for ${door.domain} (${'failure' in answer ? answer.failure : ''}), so the release was tried without it.`,
+      );
+    }
+    const left = asked.filter((one) => !refused.includes(one) && !isWellProxied(one.answer, one.door));
+    waiting = left.map(({ door }) => door);
+    const first = left[0];
+    if (first === undefined) return;
+    if (performance.now() >= deadline) throw await rejected(host, causeOfProxied(first.door, first.answer));
+    await sleep(PAUSE);
+  }
 }

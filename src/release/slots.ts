@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { asText, readJson, replaceText, syncFolder } from './durable.ts';
 
 export type Slot = 'blue' | 'green';
 
@@ -9,17 +10,24 @@ export interface Occupant {
   readonly tag: string;
   /** Names of the containers that were started. */
   readonly containers: readonly string[];
+  /** ISO 8601: until when it is kept running for a rollback, though requests go to the other slot. */
+  readonly warmUntil?: string;
 }
 
 export interface Slots {
   /** The slot that requests go to; undefined before the first release. */
   readonly live: Slot | undefined;
+  /** The slot that nginx is told, whether or not anything is in it. */
+  readonly flagged: Slot;
   readonly blue: Occupant | undefined;
   readonly green: Occupant | undefined;
   readonly workers: Occupant | undefined;
 }
 
-type Occupants = Omit<Slots, 'live'>;
+export type Occupants = Pick<Slots, 'blue' | 'green' | 'workers'>;
+
+/** What an app's containers are parted into. */
+export const PARTS = ['blue', 'green', 'workers'] as const;
 
 const FLAGS = '/var/lib/slipway/slots';
 const RELEASES = '/var/lib/slipway/releases';
@@ -39,8 +47,8 @@ export function releaseFolder(app: string, release: string): string {
   return join(releasesOf(app), release);
 }
 
-/** The Compose project of one of an app's slots, or of its workers. */
-export function projectOf(app: string, part: Slot | 'workers'): string {
+/** The Compose project of one of an app's slots, of its workers, or of its release command. */
+export function projectOf(app: string, part: Slot | 'workers' | 'command'): string {
   return `${app}-${part}`;
 }
 
@@ -55,33 +63,19 @@ function greenFlag(app: string): string {
 
 /** What runs where, and where requests go. */
 export async function readSlots(app: string): Promise<Slots> {
-  const text = await readFile(occupantsFile(app), 'utf8').catch(() => undefined);
-  const { blue, green, workers } = (text === undefined ? {} : JSON.parse(text)) as Partial<Occupants>;
+  const { blue, green, workers } = (await readJson<Partial<Occupants>>(occupantsFile(app))) ?? {};
   const isGreen = await stat(greenFlag(app)).then(
     () => true,
     () => false,
   );
   const flagged: Slot = isGreen ? 'green' : 'blue';
   const live = (flagged === 'green' ? green : blue) === undefined ? undefined : flagged;
-  return { live, blue, green, workers };
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  return { live, flagged, blue, green, workers };
 }
 
 /** Remembers what runs where, as one rename. */
-export async function writeOccupants(app: string, occupants: Occupants): Promise<void> {
-  const file = occupantsFile(app);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.next`, `${JSON.stringify(occupants, undefined, 1)}\n`, { mode: 0o600, flush: true });
-  await rename(`${file}.next`, file);
-  await sync(dirname(file));
+export async function writeOccupants(app: string, { blue, green, workers }: Occupants): Promise<void> {
+  await replaceText(occupantsFile(app), asText({ blue, green, workers }));
 }
 
 /** Sends requests to a slot from now on: one rename (or one removal) and a directory sync, nothing else. */
@@ -90,12 +84,11 @@ export async function flip(app: string, to: Slot): Promise<void> {
   // nginx's workers need search permission on the way and read nothing.
   await mkdir(dirname(flag), { recursive: true, mode: 0o755 });
   if (to === 'green') {
-    await writeFile(`${flag}.next`, '', { mode: 0o644, flush: true });
-    await rename(`${flag}.next`, flag);
+    await replaceText(flag, '', 0o644);
   } else {
     await rm(flag, { force: true });
+    await syncFolder(dirname(flag));
   }
-  await sync(dirname(flag));
 }
 
 /** Forgets an app's slots and releases. */

@@ -11,23 +11,35 @@ const gate = z.strictObject({
   path: z.string().optional(),
   /** The domain the request names, since many frameworks refuse unknown ones. */
   domain: z.string().optional(),
+  /** The path of the domain's route that leads here. */
+  route: z.string(),
 });
 
 const props = z.strictObject({
   app: z.string(),
   /** What a person calls this release, usually the image's tag. */
   tag: z.string(),
+  /** The image of each service, as the inventory names it and as it stands in the Compose files. */
+  images: z.record(z.string(), z.string()),
   /** The environment file of each service, referred to from the Compose files as `../<service>.env`. */
   environments: z.record(z.string(), z.string()),
   /** The Compose file of the proxied services, once for each slot; they differ in fixed addresses and names. */
   slots: z.strictObject({ blue: z.string(), green: z.string() }),
   /** The Compose file of services without a route, replaced after the flip. */
   workers: z.string().optional(),
+  /** The Compose file of the release command, run once in a container of the new image before the slot is started. */
+  command: z.string().optional(),
   gates: z.array(gate),
+  /** The sites that lead to the app, by their path below /etc/nginx: they go and come back with the release. */
+  routes: z.record(z.string(), z.string()),
   /** Seconds a new slot has to become healthy. */
   healthTimeout: z.number(),
   /** Seconds the old slot may take to finish its requests after the flip. */
   drain: z.number(),
+  /** Seconds after the flip in which the new slot is compared with the old; zero for none. */
+  watch: z.number(),
+  /** Seconds that the old slot keeps running for a rollback. */
+  warm: z.number(),
 });
 
 export type ReleaseProps = z.output<typeof props>;

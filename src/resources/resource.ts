@@ -1,5 +1,6 @@
 import type * as z from 'zod';
 import type { Output, RunOptions } from '#core/run';
+import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Change, Declaration, Trigger } from '#protocol/plan';
 
@@ -30,6 +31,8 @@ export interface FileAttributes {
 /** What a resource may ask of the machine it runs on. Every kind reaches the machine through this and nothing else. */
 export interface Host {
   readonly facts: Facts;
+  /** Who asked for what is being done, as `user@machine`. */
+  readonly by: string;
   /** Runs a program and resolves whatever its exit code. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
   /** Runs a program; a non-zero exit rejects with `command-failed`, its last lines and the given hint. */
@@ -51,6 +54,8 @@ export interface Host {
   /** Tells whoever is waiting what is going on. */
   say(message: string): void;
   warn(message: string, hint?: string): void;
+  /** Tells what happens to a release, for machines as for people. */
+  tell(event: EventBody): void;
   /** One request to the Docker Engine API over its socket; undefined where no engine answers or the object is absent. */
   docker<T>(path: string, options?: { method?: string; body?: unknown; timeout?: number }): Promise<T | undefined>;
   /** `docker compose` on one project; rejects with `command-failed` and its last lines. */
@@ -67,8 +72,8 @@ export interface ComposeProject {
   readonly wait?: number;
 }
 
-/** `pull` brings only the images that are missing; `up` waits until every container is healthy. */
-export type ComposeAction = 'pull' | 'up' | 'down' | 'stop';
+/** `pull` brings only the images that are missing; `create` starts nothing; `up` waits until every container is healthy. */
+export type ComposeAction = 'pull' | 'create' | 'up' | 'down' | 'stop';
 
 /**
  * One kind of resource: its declaration, and how it is read, compared, applied and removed on a host. Kinds are plain

@@ -226,7 +226,7 @@ export const environments: fc.Arbitrary<Environment> = fc
       services: fc.constant(services),
       routes: routes(Object.keys(services)),
       packages: fc.constant({ wait: 600 }),
-      release: fc.constant({ healthTimeout: 30 }),
+      release: fc.constant({ healthTimeout: 30, command: undefined, watch: 10, drain: 30, warm: 300 }),
       accessories: fc.constant(accessories),
       certificates: fc.constant({
         email: undefined,
@@ -239,6 +239,11 @@ export const environments: fc.Arbitrary<Environment> = fc
         clientMaxBodySize: fc.constant(16 * 1024 ** 2),
         rateLimit: fc.constantFrom(undefined, { perSecond: 20, burst: 50 }),
       }),
+      maintenance: fc.record({
+        page: fc.constantFrom(undefined, '<p>Back soon: $host</p>'),
+        allow: fc.constantFrom([], ['203.0.113.0/24', '2001:db8::/48']),
+      }),
+      protected: fc.boolean(),
       audit: fc.constant({ accept: {} }),
       logs: fc.constant({ keep: 30 }),
       secrets: fc.constant(secretsOf(Object.values(services), Object.values(accessories), token)),

@@ -1,0 +1,110 @@
+import { asDeployError } from '#core/errors';
+import type { EventBody } from '#protocol/event';
+import type { Facts } from '#protocol/facts';
+import { type Recovered, recoverReleases } from '#release/recovery';
+import type { Outcome } from './converge.ts';
+import { type Emit, newOperation, openJournal } from './journal.ts';
+import { appendLedger } from './ledger.ts';
+import { takeLock } from './lock.ts';
+import { createHost, type Machine } from './machine.ts';
+
+/** What is to be done, for whom. */
+export interface Doing {
+  readonly verb: string;
+  readonly app: string;
+  readonly environment: string;
+  /** Who asks, as `user@machine`. */
+  readonly by: string;
+  /** Values that must never be shown. */
+  readonly secrets: readonly string[];
+  /** What the ledger says of it besides its verb; never a secret. */
+  readonly args?: Readonly<Record<string, unknown>>;
+  /** Changes nothing, so it takes no lock and leaves nothing in the ledger. */
+  readonly readsOnly?: boolean;
+}
+
+/** How a piece of work ended, and what the ledger should know of it. */
+export interface Done extends Outcome {
+  readonly args?: Readonly<Record<string, unknown>>;
+}
+
+/** What the ledger says of a release that a killed run has left on its way. */
+async function noteRecovered(recovered: readonly Recovered[]): Promise<void> {
+  for (const { app, release, tag, state, by, how } of recovered) {
+    await appendLedger(app, { who: by, op: 'release', args: { release, tag, state }, result: `interrupted, ${how}` });
+  }
+}
+
+async function catchUp(machine: Machine): Promise<void> {
+  try {
+    await noteRecovered(await recoverReleases(machine));
+  } catch (thrown) {
+    // What is in the way may be just what this operation is about to mend.
+    machine.warn(
+      `A release that was interrupted could not be brought to its end yet: ${asDeployError(thrown).message}`,
+    );
+  }
+}
+
+/**
+ * Runs one operation from its lock to its last event: with a journal that others can follow, interrupted releases
+ * brought to their end first, and an entry in the ledger where anything was changed. Resolves with the exit code.
+ */
+export async function runOperation(
+  doing: Doing,
+  facts: Facts,
+  tell: (line: string) => void,
+  work: (machine: Machine, emit: Emit) => Promise<Done>,
+): Promise<number> {
+  const started = performance.now();
+  const operation = newOperation();
+  const { verb, app, environment, by, readsOnly = false } = doing;
+  const lock = readsOnly ? undefined : await takeLock({ operation, verb, by });
+  const journal = await openJournal(operation, doing.secrets, tell);
+  let resource: string | undefined;
+  let changed = 0;
+  const emit = (event: EventBody): void => {
+    if (event.type === 'resource.started') resource = event.resource;
+    if (event.type === 'resource.changed') changed += 1;
+    journal.emit(event);
+  };
+  const machine = createHost(
+    facts,
+    {
+      say: (message) => emit({ type: 'progress', message, ...(resource === undefined ? {} : { resource }) }),
+      warn: (message, hint) => emit({ type: 'warning', message, ...(hint === undefined ? {} : { hint }) }),
+      tell: emit,
+    },
+    by,
+  );
+  const note = async (result: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> => {
+    if (!readsOnly) await appendLedger(app, { who: by, op: verb, args: { ...doing.args, ...args }, result });
+  };
+  emit({ type: 'operation.started', verb, app, environment, by });
+  try {
+    if (!readsOnly) await catchUp(machine);
+    const { args, ...outcome } = await work(machine, emit);
+    if (outcome.changed + outcome.removed > 0) await note('done', args);
+    emit({ type: 'operation.finished', ...outcome, duration: (performance.now() - started) / 1000 });
+  } catch (thrown) {
+    const error = asDeployError(thrown);
+    await note(error.code).catch(() => undefined);
+    emit({
+      type: 'operation.failed',
+      error: {
+        code: error.code,
+        message: error.message,
+        hint: error.hint,
+        ...(error.resource === undefined ? {} : { resource: error.resource }),
+      },
+      changed,
+      duration: (performance.now() - started) / 1000,
+    });
+    if (error.code === 'internal' && error.cause instanceof Error) console.error(error.cause.stack);
+    return error.exitCode;
+  } finally {
+    await journal.close();
+    await lock?.[Symbol.asyncDispose]();
+  }
+  return 0;
+}

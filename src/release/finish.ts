@@ -1,0 +1,113 @@
+import { asDeployError } from '#core/errors';
+import type { Host } from '#resources/resource';
+import { awaitCommand } from './command.ts';
+import { containersOf, nameOf, removeAll, stopAll } from './containers.ts';
+import { drained } from './drain.ts';
+import { addressesIn, occupy, reach } from './passage.ts';
+import { prune } from './prune.ts';
+import { readOutcome, readRecord, writeOutcome } from './record.ts';
+import { installRoutes } from './routes.ts';
+import type { Run } from './run.ts';
+import { flip, projectOf, readSlots, releaseFolder } from './slots.ts';
+import { compose } from './start.ts';
+import { keepWarm } from './warm.ts';
+
+/** Seconds a rejected release gets after SIGTERM: nobody waits for an answer of it. */
+const GRACE = 1;
+
+/** Seconds a release that was taken back gets after SIGTERM: Docker's own default. */
+const LEAVE = 10;
+
+/** Replaces the workers by those of a release, or takes them away where it has none. */
+async function replaceWorkers(host: Host, app: string, run: Run): Promise<void> {
+  const { workers } = await readSlots(app);
+  if (workers?.release === run.release) return;
+  const hasWorkers = (await readRecord(app, run.release))?.hasWorkers ?? false;
+  const folder = releaseFolder(app, hasWorkers ? run.release : (workers?.release ?? run.release));
+  if (hasWorkers) {
+    await compose(host, app, 'workers', folder, 'up');
+    const containers = (await containersOf(host, projectOf(app, 'workers'))).map(nameOf).sort();
+    await occupy(app, 'workers', { release: run.release, tag: run.tag, containers });
+  } else if (workers !== undefined) {
+    await compose(host, app, 'workers', folder, 'down');
+    await occupy(app, 'workers', undefined);
+  }
+}
+
+async function drainOld(host: Host, app: string, run: Run): Promise<void> {
+  const { previous } = run;
+  if (previous === undefined) return;
+  const record = await readRecord(app, run.release);
+  const addresses = await addressesIn(app, previous.slot, previous.release, record);
+  const limit = record?.props.drain ?? 0;
+  const started = performance.now();
+  const left = await drained(host, addresses, limit);
+  const seconds = (performance.now() - started) / 1000;
+  host.tell({ type: 'release.drained', app, release: previous.release, tag: previous.tag, left, seconds });
+}
+
+/**
+ * Brings a release that serves to its end: new workers, the old slot drained and kept warm, what nobody goes back to
+ * dropped. Workers that do not start are told once all else is done: the release serves.
+ */
+export async function finish(host: Host, app: string, run: Run): Promise<void> {
+  const [failure] = await Promise.all([
+    replaceWorkers(host, app, run).then(
+      () => undefined,
+      (thrown: unknown) => asDeployError(thrown),
+    ),
+    drainOld(host, app, run),
+  ]);
+  const past = await reach(host, app, run, 'drained');
+  const { previous } = run;
+  await writeOutcome(app, run.release, {
+    served: true,
+    at: new Date().toISOString(),
+    ...(previous === undefined ? {} : { after: previous.release }),
+  });
+  const { warm = 0 } = (await readRecord(app, run.release))?.props ?? {};
+  if (previous !== undefined) await keepWarm(host, app, previous.slot, warm);
+  await prune(host, app);
+  await reach(host, app, past, 'done');
+  if (failure !== undefined) throw failure;
+}
+
+async function noteFailure(app: string, release: string, why: string): Promise<void> {
+  // A release that has served before stays one to go back to.
+  if ((await readOutcome(app, release))?.served === true) return;
+  if ((await readRecord(app, release)) === undefined) return;
+  await writeOutcome(app, release, { served: false, at: new Date().toISOString(), why });
+}
+
+async function bringBackRoutes(host: Host, app: string, run: Run): Promise<void> {
+  const record = run.previous === undefined ? undefined : await readRecord(app, run.previous.release);
+  if (record !== undefined) await installRoutes(host, record.props.routes);
+}
+
+/** Undoes a release that never served: its containers are stopped and kept for a look. */
+export async function undo(host: Host, app: string, run: Run, why: string): Promise<void> {
+  if (run.wasWarm !== true) {
+    // A migration that is under way is not cut off in the middle.
+    if ((await awaitCommand(host, app)) === 0) await removeAll(host, projectOf(app, 'command'));
+    await occupy(app, run.slot, undefined);
+    await stopAll(host, projectOf(app, run.slot), GRACE);
+  }
+  await bringBackRoutes(host, app, run);
+  await noteFailure(app, run.release, why);
+  await reach(host, app, run, 'rejected', why);
+}
+
+/** Sends requests back to the release that served before, and takes down the one that was to follow it. */
+export async function takeBack(host: Host, app: string, run: Run, why: string): Promise<void> {
+  const { previous } = run;
+  if (previous === undefined) return;
+  await flip(app, previous.slot);
+  host.tell({ type: 'release.taken-back', app, release: run.release, tag: run.tag, why });
+  const record = await readRecord(app, run.release);
+  await bringBackRoutes(host, app, run);
+  await drained(host, await addressesIn(app, run.slot, run.release, undefined), record?.props.drain ?? 0);
+  await stopAll(host, projectOf(app, run.slot), LEAVE);
+  await occupy(app, run.slot, undefined);
+  await noteFailure(app, run.release, why);
+  await reach(host, app, run, 'taken-back', why);
+}

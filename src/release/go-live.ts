@@ -1,0 +1,117 @@
+import { asDeployError, DeployError } from '#core/errors';
+import { AccessLog } from './access-log.ts';
+import type { Door } from './door.ts';
+import { DEAF, type Ear } from './ear.ts';
+import { finish, takeBack, undo } from './finish.ts';
+import { gate, gateThroughProxy } from './gate.ts';
+import { occupy, type Passage } from './passage.ts';
+import type { ReleaseRecord } from './record.ts';
+import { installRoutes } from './routes.ts';
+import { flip, projectOf, releaseFolder, type Slot } from './slots.ts';
+import { startSlot } from './start.ts';
+import { watch } from './watch.ts';
+
+/** How a release is brought live. */
+export interface Manner {
+  /** Wait for the laptop's word before the flip. */
+  readonly hold?: boolean;
+  readonly ear?: Ear;
+}
+
+/** The doors of a release in a slot. */
+export function doorsOf({ props }: Pick<ReleaseRecord, 'props'>, slot: Slot): readonly Door[] {
+  return props.gates.map(({ service, addresses, port, path, domain, route }) => ({
+    service,
+    addresses: addresses[slot],
+    port,
+    path,
+    domain,
+    route,
+  }));
+}
+
+function aborted(): DeployError {
+  return new DeployError('release-aborted', 'The release was called off before the flip.', {
+    hint: 'Traffic was not touched. Run the same command again when it is wanted.',
+  });
+}
+
+function refuseAborted({ isAborted }: Ear): void {
+  if (isAborted) throw aborted();
+}
+
+async function waitForWord(passage: Passage, ear: Ear): Promise<void> {
+  const { host, app, run } = passage;
+  host.tell({ type: 'release.ready', app, release: run.release, tag: run.tag, slot: run.slot });
+  if ((await ear.word()) !== 'flip') throw aborted();
+}
+
+/** Starts a release in its empty slot and has it prove itself; resolves with the names of its containers. */
+async function startAndGate(passage: Passage, record: ReleaseRecord, ear: Ear): Promise<readonly string[]> {
+  const { host, app, run } = passage;
+  const doors = doorsOf(record, run.slot);
+  if (doors.length === 0) return [];
+  const check = () => refuseAborted(ear);
+  host.say(`starting ${run.tag} in the ${run.slot} slot`);
+  const started = await startSlot(host, app, run.slot, releaseFolder(app, run.release));
+  await passage.reach('started');
+  await gate(host, projectOf(app, run.slot), doors, record.props.healthTimeout, check);
+  await installRoutes(host, record.props.routes);
+  await gateThroughProxy(host, run.slot, doors, check);
+  await started.keepRunning();
+  return started.names;
+}
+
+async function watchOver(passage: Passage, log: AccessLog, seconds: number, ear: Ear): Promise<void> {
+  const { host, app, run } = passage;
+  const { release, tag, slot, previous } = run;
+  if (previous === undefined || seconds === 0) return;
+  const { bad, ...seen } = await watch(host, projectOf(app, slot), slot, { seconds, log, ear });
+  host.tell({ type: 'release.watched', app, release, tag, ...seen });
+  if (bad === undefined) return passage.reach('watched');
+  await takeBack(host, app, run, bad);
+  throw new DeployError(
+    'release-taken-back',
+    `${tag} was taken back ${Math.round(seen.seconds)} s after the flip, and ${previous.tag} serves again: ${bad}.`,
+    {
+      hint: `Its containers are kept: \`docker logs\` on the host shows more, and so does /var/log/nginx/${app}.json.`,
+    },
+  );
+}
+
+/**
+ * Takes a release from its first preparation to its end. Until the flip whatever fails is undone and the old release
+ * serves untouched; after it, a watch that is not content takes the release back.
+ */
+export async function goLive(
+  passage: Passage,
+  prepare: () => Promise<ReleaseRecord>,
+  { hold = false, ear = DEAF, watches = true }: Manner & { readonly watches?: boolean },
+): Promise<void> {
+  const { host, app } = passage;
+  const log = await AccessLog.open(`/var/log/nginx/${app}.json`);
+  let seconds = 0;
+  try {
+    const record = await prepare();
+    if (watches) seconds = record.props.watch;
+    refuseAborted(ear);
+    const containers = passage.run.wasWarm === true ? undefined : await startAndGate(passage, record, ear);
+    await passage.reach('gated');
+    if (hold) await waitForWord(passage, ear);
+    if (containers !== undefined) {
+      const { release, tag, slot } = passage.run;
+      await occupy(app, slot, { release, tag, containers });
+    }
+  } catch (thrown) {
+    const error = asDeployError(thrown);
+    await undo(host, app, passage.run, error.message.split('\n', 1)[0] ?? '');
+    throw error;
+  }
+  const { release, tag, slot, previous } = passage.run;
+  await flip(app, slot);
+  const from = previous === undefined ? {} : { from: previous.tag };
+  host.tell({ type: 'release.flipped', app, release, tag, slot, ...from, seconds: performance.now() / 1000 });
+  await passage.reach('flipped');
+  await watchOver(passage, log, seconds, ear);
+  await finish(host, app, passage.run);
+}

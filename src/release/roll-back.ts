@@ -1,0 +1,89 @@
+import { DeployError } from '#core/errors';
+import type { Host } from '#resources/resource';
+import { gate } from './gate.ts';
+import { doorsOf, goLive, type Manner } from './go-live.ts';
+import { recallImages } from './images.ts';
+import { readWarm } from './list.ts';
+import { empty, Passage } from './passage.ts';
+import { type ReleaseRecord, readOutcome, type Stored, storedReleases } from './record.ts';
+import { recover } from './recovery.ts';
+import { installRoutes } from './routes.ts';
+import { otherSlot, projectOf, readSlots, type Slots } from './slots.ts';
+
+/** Seconds in which a slot that runs already has to answer: it did when it was left. */
+const WARM = 3;
+
+function unknown(message: string, app: string): DeployError {
+  return new DeployError('release-unknown', message, {
+    hint: `\`deploy releases\` lists the releases of ${app} that can be gone back to.`,
+  });
+}
+
+/** The release to go back to: by id or tag, or the one that served before. The newest of a tag, but not the one that serves. */
+export function chooseRelease(
+  app: string,
+  stored: readonly Stored[],
+  live: string,
+  previous: string | undefined,
+  to?: string,
+): ReleaseRecord {
+  if (to === undefined) {
+    const before = stored.find(({ record }) => record.id === previous);
+    if (before !== undefined) return before.record;
+    throw unknown(`${app} has no release to go back to: none served before this one, or it is no longer kept.`, app);
+  }
+  const named = stored.filter(({ record }) => record.id === to || record.tag === to);
+  const chosen = named.find(({ record }) => record.id !== live);
+  if (chosen !== undefined) return chosen.record;
+  if (named.length > 0) throw unknown(`${to} serves ${app} already.`, app);
+  throw unknown(`${app} has no release ${to} on this host.`, app);
+}
+
+async function previousOf(app: string, slots: Slots, live: string): Promise<string | undefined> {
+  const { after } = (await readOutcome(app, live)) ?? {};
+  if (after !== undefined) return after;
+  return slots.live === undefined ? undefined : slots[otherSlot(slots.live)]?.release;
+}
+
+/** What was gone back to, and from where. */
+export interface RolledBack {
+  readonly release: string;
+  readonly tag: string;
+  readonly from: string;
+}
+
+/**
+ * Goes back to a release that is kept on the host, as it was: with its images, its environment and its routes. One that
+ * is still warm takes over at once; any other is started and gated first.
+ */
+export async function rollBack(host: Host, app: string, to: string | undefined, manner: Manner): Promise<RolledBack> {
+  await recover(host, app);
+  const slots = await readSlots(app);
+  const old = slots.live === undefined ? undefined : slots[slots.live];
+  if (old === undefined) throw unknown(`${app} was never released on this host.`, app);
+  const stored = await storedReleases(app);
+  const record = chooseRelease(app, stored, old.release, await previousOf(app, slots, old.release), to);
+  const { id: release, tag } = record;
+  const isAtOnce = (await readWarm(host, app)) === release;
+  const passage = new Passage(host, app, slots, { release, tag, ...(isAtOnce ? { wasWarm: true } : {}) });
+  const { slot } = passage.run;
+  // Whoever goes back has judged already, and what they leave is no measure for what they go to.
+  await goLive(
+    passage,
+    async () => {
+      if (isAtOnce) {
+        await gate(host, projectOf(app, slot), doorsOf(record, slot), WARM);
+        await installRoutes(host, record.props.routes);
+        return record;
+      }
+      await passage.reach('preflight');
+      await recallImages(host, app, Object.values(record.images));
+      await passage.reach('pulled');
+      await empty(host, app, slot);
+      await passage.reach('commanded');
+      return record;
+    },
+    { ...manner, watches: false },
+  );
+  return { release, tag, from: old.tag };
+}

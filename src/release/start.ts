@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { asDeployError } from '#core/errors';
+import { explainCompose } from '#resources/compose-failure';
+import type { Host } from '#resources/resource';
+import { causeOfNoStart, rejected } from './cause.ts';
+import { type Inspected, inspectAll, nameOf, setRestart, startContainer } from './containers.ts';
+import { projectOf, type Slot } from './slots.ts';
+
+/** Runs one command of Compose on one of an app's projects; what it says of images and networks is explained. */
+export async function compose(
+  host: Host,
+  app: string,
+  part: Slot | 'workers',
+  folder: string,
+  action: 'create' | 'up' | 'down',
+): Promise<void> {
+  const name = projectOf(app, part);
+  try {
+    await host.compose({ name, directory: join(folder, part) }, action);
+  } catch (error) {
+    throw explainCompose(name, asDeployError(error)) ?? error;
+  }
+}
+
+// Compose writes it as `web.1:service_started:false,…`.
+function dependenciesOf({ Config }: Inspected): readonly string[] {
+  const text = Config.Labels['com.docker.compose.depends_on'] ?? '';
+  return text.split(',').flatMap((entry) => entry.split(':')[0] || []);
+}
+
+const serviceOf = ({ Config }: Inspected): string => Config.Labels['com.docker.compose.service'] ?? '';
+
+/** Containers in the order of their dependencies, in groups that may start side by side. */
+export function inOrder(containers: readonly Inspected[]): readonly (readonly Inspected[])[] {
+  const groups: Inspected[][] = [];
+  const known = new Set(containers.map(serviceOf));
+  const started = new Set<string>();
+  let left = [...containers];
+  while (left.length > 0) {
+    const ready = left.filter((one) => dependenciesOf(one).every((name) => started.has(name) || !known.has(name)));
+    // Compose refuses a circle, so there is always one; were there none, all at once is better than never.
+    const group = ready.length === 0 ? left : ready;
+    groups.push(group);
+    for (const one of group) started.add(serviceOf(one));
+    left = left.filter((one) => !group.includes(one));
+  }
+  return groups;
+}
+
+/** A slot that was started, and how its containers are to be treated once it may serve. */
+export interface Started {
+  readonly names: readonly string[];
+  /** Lets Docker start the containers again by itself from now on, as was declared. */
+  keepRunning(): Promise<void>;
+}
+
+/**
+ * Starts a release in an empty slot. Until the gate is passed, Docker does not start again what crashes: a crash would
+ * be told later, and without its exit code.
+ */
+export async function startSlot(host: Host, app: string, slot: Slot, folder: string): Promise<Started> {
+  await compose(host, app, slot, folder, 'create');
+  const containers = await inspectAll(host, projectOf(app, slot));
+  await Promise.all(containers.map(({ Id }) => setRestart(host, Id, { Name: 'no', MaximumRetryCount: 0 })));
+  for (const group of inOrder(containers)) {
+    await Promise.all(
+      group.map(async (container) => {
+        try {
+          await startContainer(host, container.Id);
+        } catch (thrown) {
+          throw await rejected(host, causeOfNoStart(nameOf(container), asDeployError(thrown).message));
+        }
+      }),
+    );
+  }
+  return {
+    names: containers.map(nameOf).sort(),
+    async keepRunning() {
+      await Promise.all(containers.map(({ Id, HostConfig }) => setRestart(host, Id, HostConfig.RestartPolicy)));
+    },
+  };
+}

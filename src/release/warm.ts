@@ -1,0 +1,68 @@
+import type { Host } from '#resources/resource';
+import { stopAll } from './containers.ts';
+import { closeStaggered } from './drain.ts';
+import { readRecord } from './record.ts';
+import { type Occupant, otherSlot, projectOf, readSlots, type Slot, writeOccupants } from './slots.ts';
+
+/** The runner of the last operation, which the timer starts. */
+const RUNNER = '/opt/slipway/current/slipway-host';
+
+/** Seconds a container gets after SIGTERM where it does not say itself: Docker's own default. */
+const GRACE = 10;
+
+const timerOf = (app: string): string => `slipway-warm-${app}`;
+
+/** Tells systemd to end a slot's time by itself: a host that nobody deploys to must not run two copies for ever. */
+async function setTimer(host: Host, app: string, seconds: number): Promise<void> {
+  const unit = timerOf(app);
+  await clearTimer(host, app);
+  const output = await host.run([
+    'systemd-run',
+    '--quiet',
+    '--collect',
+    `--unit=${unit}`,
+    `--on-active=${Math.max(1, Math.ceil(seconds))}`,
+    '--timer-property=AccuracySec=1s',
+    RUNNER,
+    'settle',
+    app,
+  ]);
+  if (output.exitCode === 0) return;
+  host.warn(`The old slot of ${app} runs on until the next operation: systemd-run failed: ${output.stderr.trim()}`);
+}
+
+/** Takes back what `setTimer` has set. */
+export async function clearTimer(host: Host, app: string): Promise<void> {
+  await host.run(['systemctl', 'stop', `${timerOf(app)}.timer`]);
+}
+
+/** Keeps a drained slot running for a rollback, for so many seconds; zero stops it at once. */
+export async function keepWarm(host: Host, app: string, slot: Slot, seconds: number): Promise<void> {
+  const occupants = await readSlots(app);
+  const occupant = occupants[slot];
+  if (occupant === undefined || occupant.containers.length === 0) return;
+  const warmUntil = new Date(Date.now() + seconds * 1000).toISOString();
+  await writeOccupants(app, { ...occupants, [slot]: { ...occupant, warmUntil } });
+  if (seconds > 0) return setTimer(host, app, seconds);
+  await cool(host, app, slot, occupant);
+}
+
+async function cool(host: Host, app: string, slot: Slot, { release }: Occupant): Promise<void> {
+  const gates = (await readRecord(app, release))?.props.gates ?? [];
+  const addresses = gates.flatMap((gate) => gate.addresses[slot]);
+  await closeStaggered(host, addresses);
+  await stopAll(host, projectOf(app, slot), GRACE);
+  const occupants = await readSlots(app);
+  const { warmUntil: _, ...cold } = occupants[slot] ?? { release, tag: '', containers: [] };
+  await writeOccupants(app, { ...occupants, [slot]: { ...cold, containers: [] } });
+}
+
+/** Stops the slot that was kept warm, where its time is over. */
+export async function coolWhereDue(host: Host, app: string): Promise<void> {
+  const slots = await readSlots(app);
+  if (slots.live === undefined) return;
+  const slot = otherSlot(slots.live);
+  const occupant = slots[slot];
+  if (occupant?.warmUntil === undefined || Date.parse(occupant.warmUntil) > Date.now()) return;
+  await cool(host, app, slot, occupant);
+}

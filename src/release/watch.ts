@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WatchFigures } from '#protocol/release';
+import type { Host } from '#resources/resource';
+import { type AccessLog, figuresOf, type Request } from './access-log.ts';
+import { inspectAll, nameOf } from './containers.ts';
+import type { Ear } from './ear.ts';
+import { otherSlot, type Slot } from './slots.ts';
+
+/** Milliseconds between looks. */
+const PAUSE = 250;
+
+/** The limits, each far from what an app does from one minute to the next. */
+const LIMITS = {
+  /** Fewer errors than these are nothing to go by. */
+  errors: 3,
+  /** Points by which the share of errors may be above the old slot's. */
+  share: 0.05,
+  /** Requests of each slot below which latency is not compared. */
+  requests: 30,
+  /** Times the old slot's median, plus seconds: a new process is slow at first. */
+  times: 3,
+  seconds: 0.2,
+} as const;
+
+const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;
+const milliseconds = (seconds: number): string => `${Math.round(seconds * 1000)} ms`;
+
+/** Why the new slot is worse than the old one was; undefined where it is not. Latency counts only at the window's end. */
+export function judge(now: WatchFigures, before: WatchFigures, isOver: boolean): string | undefined {
+  const share = now.requests === 0 ? 0 : now.errors / now.requests;
+  const was = before.requests === 0 ? 0 : before.errors / before.requests;
+  if (now.errors >= LIMITS.errors && share > was + LIMITS.share) {
+    return `${now.errors} of ${now.requests} requests (${percent(share)}) ended with 5xx, ${percent(was)} did before`;
+  }
+  const isKnown = now.requests >= LIMITS.requests && before.requests >= LIMITS.requests;
+  if (isOver && isKnown && now.p50 > before.p50 * LIMITS.times + LIMITS.seconds) {
+    return `half of the requests took longer than ${milliseconds(now.p50)}, before it was ${milliseconds(before.p50)}`;
+  }
+  return undefined;
+}
+
+/** What a watch has seen, and why it was not content. */
+export interface Watched {
+  readonly now: WatchFigures;
+  readonly before: WatchFigures;
+  readonly seconds: number;
+  readonly bad: string | undefined;
+}
+
+async function restartsIn(host: Host, project: string): Promise<{ count: number; ended: string | undefined }> {
+  const containers = await inspectAll(host, project);
+  const ended = containers.find(({ State }) => State.Status === 'exited' || State.Status === 'dead');
+  return {
+    count: containers.reduce((sum, { RestartCount }) => sum + RestartCount, 0),
+    ended: ended === undefined ? undefined : nameOf(ended),
+  };
+}
+
+/**
+ * Watches the slot that requests go to since a moment ago, for a window in seconds, against what the other slot did
+ * before. Ends early where it is over the limit or the laptop asks for it.
+ */
+export async function watch(
+  host: Host,
+  project: string,
+  slot: Slot,
+  options: { readonly seconds: number; readonly log: AccessLog; readonly ear: Ear },
+): Promise<Watched> {
+  const { seconds, log, ear } = options;
+  const started = performance.now();
+  // The log was opened before the release began, so its first reading tells of the old slot's last minutes.
+  const earlier = await log.read();
+  const before = figuresOf(earlier, otherSlot(slot), 0);
+  const first = await restartsIn(host, project);
+  const seen: Request[] = [...earlier];
+
+  for (;;) {
+    const spent = (performance.now() - started) / 1000;
+    const isOver = spent >= seconds;
+    seen.push(...(await log.read()));
+    const { count, ended } = await restartsIn(host, project);
+    const now = figuresOf(seen, slot, count - first.count);
+    const crashed = ended ?? (now.restarts > 0 ? `a container of ${project}` : undefined);
+    const bad = ear.isAborted
+      ? 'the laptop asked for it'
+      : crashed === undefined
+        ? judge(now, before, isOver)
+        : `${crashed} crashed after the flip`;
+    if (bad !== undefined || isOver) return { now, before, seconds: spent, bad };
+    await sleep(PAUSE);
+  }
+}
