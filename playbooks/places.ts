@@ -12,6 +12,11 @@ export function flagsFolder(app: string): string {
   return `/var/lib/slipway/slots/${app}`;
 }
 
+/** The folder of the page that nginx shows during maintenance. */
+export function maintenanceFolder(app: string): string {
+  return `/var/lib/slipway/maintenance/${app}`;
+}
+
 /** What an accessory is configured with: its Compose file, its own configuration, its secrets. */
 export function accessoryFolder(app: string, accessory: string): string {
   return `${CONFIGURATION}/apps/${app}/${accessory}`;

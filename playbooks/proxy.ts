@@ -1,5 +1,6 @@
 import { definePlaybook } from '#playbook/playbook';
 import { command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { maintenancePage, maintenanceSnippet } from './maintenance.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { packages } from './packages.ts';
 import { accessLog } from './places.ts';
@@ -49,6 +50,7 @@ export const proxy = definePlaybook({
               creates: accessLog(app),
               command: ['install', '-m', '0640', '-o', 'www-data', '-g', 'adm', '/dev/null', accessLog(app)],
             }),
+            maintenancePage(context),
             nginxSite(
               {
                 name: app,
@@ -60,6 +62,7 @@ export const proxy = definePlaybook({
                     accessLog: accessLog(app),
                     webroot: WEBROOT,
                   }),
+                  ...maintenanceSnippet(context),
                 },
               },
               RELOAD,

@@ -52,7 +52,7 @@ function containerLines(status: Status, paint: Paint, label: number, columns: nu
     const again = restarts === 0 ? '' : paint.yellow(`  restarted ${restarts} times`);
     const image = imageName(container.image).slice(0, Math.max(12, columns - label - 28));
     const line = `  ${name.padEnd(label)}${colour(text.padEnd(9))} ${since.padEnd(7)} ${paint.dim(image)}`;
-    return `${line}${idle ? paint.dim(' (idle)') : ''}${again}`;
+    return `${line}${idle ? paint.dim(' (warm)') : ''}${again}`;
   });
 }
 

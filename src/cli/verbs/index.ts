@@ -26,6 +26,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'let a port of this machine lead to a container',
     load: () => import('./tunnel.ts'),
   },
+  maintenance: {
+    summary: 'show visitors a page instead of the app, or the app again',
+    load: () => import('./maintenance.ts'),
+  },
   attach: {
     summary: 'follow an operation that runs on a host, or read one that ran',
     load: () => import('./attach.ts'),
