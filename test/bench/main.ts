@@ -6,6 +6,7 @@ const BENCHES: Readonly<Record<string, (rounds?: number) => Promise<void>>> = {
   noop: async (rounds) => (await import('./noop.ts')).noopBench(rounds),
   first: async (rounds) => (await import('./first.ts')).first(rounds),
   start: async (rounds) => (await import('./start.ts')).start(rounds),
+  proxy: async (rounds) => (await import('./proxy.ts')).proxyBench(rounds),
   fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
 };
 

@@ -72,7 +72,7 @@ done
 echo "upstream control { server 127.0.0.1:$port; }" > upstream.conf
 nginx -t -q
 nginx -s reload
-sleep 10
+sleep 5
 IMAGE=$1 docker compose --file $old.yaml stop
 `;
 

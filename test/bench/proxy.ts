@@ -1,0 +1,113 @@
+import { certificatePaths } from '#playbook/resources';
+import { run, type SandboxHost, setRecord } from '#sandbox/sandbox';
+import { deploy } from './deploy.ts';
+import { benchHosts, demoInternet } from './hosts.ts';
+import { median } from './measure.ts';
+import { DOMAIN, makeProject, wayTo } from './project.ts';
+import { circumstances, print, row, table } from './report.ts';
+
+const NAME = 'bench-proxy';
+/** Seconds of one measurement. */
+const SECONDS = 4;
+const MINIMAL_PORT = 8443;
+const BACKEND = '/root/backend.conf';
+
+async function must(host: SandboxHost, script: string, input?: string): Promise<string> {
+  const options = { timeout: 180, ...(input === undefined ? {} : { input }) };
+  const { exitCode, stdout, stderr } = await run(host.name, ['sh', '-euc', script], options);
+  if (exitCode !== 0) throw new Error(`${script}\nended with ${exitCode}:\n${stdout}${stderr}`);
+  return stdout.trim();
+}
+
+// What a person writes who knows nginx and wants nothing but the requests passed on, with the same certificate, the same
+// TLS, connections to the app kept, and the distribution's access log.
+function minimal(address: string): string {
+  const { chain, key } = certificatePaths(DOMAIN);
+  return `upstream minimal { server ${address}; keepalive 16; }
+server {
+  listen ${MINIMAL_PORT} ssl;
+  http2 on;
+  server_name ${DOMAIN};
+  ssl_certificate ${chain};
+  ssl_certificate_key ${key};
+  include snippets/slipway-tls.conf;
+  location / {
+    proxy_http_version 1.1;
+    proxy_set_header Connection '';
+    proxy_pass http://minimal;
+  }
+}
+`;
+}
+
+// An app that costs next to nothing, so that it is the proxy that is measured.
+function backend(address: string): string {
+  return `pid /run/backend.pid; worker_processes 1; error_log /dev/null;
+events { worker_connections 1024; }
+http { access_log off; keepalive_requests 1000000; server { listen ${address}; location / { return 200 "ok\\n"; } } }
+`;
+}
+
+/** Puts a quick answerer in the place of the app's container, at the very address that nginx passes requests on to. */
+async function replaceApp(host: SandboxHost): Promise<string> {
+  const address = await must(
+    host,
+    "sed -n '/_blue {/,/}/s/.*server \\([0-9.:]*\\).*/\\1/p' /etc/nginx/sites-enabled/bench.conf",
+  );
+  await must(host, 'docker stop --time 1 $(docker ps --quiet --filter name=bench-blue)');
+  await must(host, `ip address add ${address.split(':')[0]}/32 dev lo`);
+  await must(host, `cat > ${BACKEND}; nginx -c ${BACKEND}`, backend(address));
+  await must(host, 'cat > /etc/nginx/sites-enabled/minimal.conf; nginx -s reload', minimal(address));
+  await must(host, `echo '127.0.0.1 ${DOMAIN}' >> /etc/hosts; apt-get install --yes --quiet wrk`);
+  return address;
+}
+
+/** Requests a second that one of the two answers. */
+async function throughput(host: SandboxHost, port: number): Promise<number> {
+  const said = await must(host, `wrk --threads 1 --connections 32 --duration ${SECONDS}s https://${DOMAIN}:${port}/`);
+  if (/Non-2xx/.test(said)) throw new Error(said);
+  return Number(/Requests\/sec:\s+([\d.]+)/.exec(said)?.[1]);
+}
+
+/** What the rendered configuration costs against one that does nothing but pass requests on, in turns. */
+export async function proxyBench(rounds = 10): Promise<void> {
+  const there = await demoInternet();
+  await using hosts = await benchHosts([NAME]);
+  const [host] = hosts;
+  if (host === undefined) return;
+  using project = makeProject([wayTo(host)], there);
+  await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
+  console.error('bringing the host up');
+  await deploy('up', project);
+  await replaceApp(host);
+  const conditions = circumstances();
+  const ports = [443, MINIMAL_PORT];
+  const rates = new Map<number, number[]>(ports.map((port) => [port, []]));
+  for (let round = 0; round <= rounds; round += 1) {
+    console.error(round === 0 ? 'warming up' : `round ${round} of ${rounds}`);
+    for (const port of round % 2 === 0 ? ports : ports.toReversed()) {
+      const rate = await throughput(host, port);
+      if (round > 0) rates.get(port)?.push(rate);
+    }
+  }
+  const [ours = [], theirs = []] = ports.map((port) => rates.get(port) ?? []);
+  const head = ['requests a second', 'runs', 'least', 'median', 'most'];
+  const line = (name: string, values: readonly number[]) => [
+    name,
+    String(values.length),
+    ...[Math.min(...values), median(values), Math.max(...values)].map((value) => value.toFixed(0)),
+  ];
+  console.log(table([head, line('rendered by Slipway', ours), line('minimal proxy_pass', theirs)]));
+  // Each round's own ratio: what the machine did besides met both halves of a round alike.
+  const ratios = ours.map((value, index) => value / (theirs[index] ?? 1));
+  print(
+    'proxy',
+    [
+      row({
+        ...{ name: 'throughput of nginx, https', link: 'direct', unit: 'req/s' },
+        ...{ slipway: median(theirs) * median(ratios), peer: 'minimal proxy_pass', peerValue: median(theirs) },
+      }),
+    ],
+    [`ratios of the single rounds: ${ratios.map((ratio) => ratio.toFixed(3)).join(' ')}`, conditions],
+  );
+}
