@@ -174,7 +174,7 @@ export const app = definePlaybook({
             ? {}
             : { command: project(context, 'command', [main], commandService(environment, main)) }),
           gates: gates(context),
-          routes: routeFiles(context),
+          routes: { declared: JSON.stringify(environment.routes), files: routeFiles(context) },
           healthTimeout,
           watch,
           drain,

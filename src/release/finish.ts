@@ -79,9 +79,10 @@ async function noteFailure(app: string, release: string, why: string): Promise<v
   await writeOutcome(app, release, { served: false, at: new Date().toISOString(), why });
 }
 
-async function bringBackRoutes(host: Host, app: string, run: Run): Promise<void> {
-  const record = run.previous === undefined ? undefined : await readRecord(app, run.previous.release);
-  if (record !== undefined) await installRoutes(host, record.props.routes);
+async function bringBackRoutes(host: Host, app: string, { release, previous }: Run): Promise<void> {
+  const record = previous === undefined ? undefined : await readRecord(app, previous.release);
+  if (record === undefined) return;
+  await installRoutes(host, (await readRecord(app, release))?.props.routes, record.props.routes);
 }
 
 /** Undoes a release that never served: its containers are stopped and kept for a look. */

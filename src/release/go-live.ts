@@ -5,7 +5,7 @@ import { DEAF, type Ear } from './ear.ts';
 import { finish, takeBack, undo } from './finish.ts';
 import { gate, gateThroughProxy } from './gate.ts';
 import { occupy, type Passage } from './passage.ts';
-import type { ReleaseRecord } from './record.ts';
+import { type ReleaseRecord, readRecord } from './record.ts';
 import { installRoutes } from './routes.ts';
 import { flip, projectOf, releaseFolder, type Slot } from './slots.ts';
 import { startSlot } from './start.ts';
@@ -46,6 +46,12 @@ async function waitForWord(passage: Passage, ear: Ear): Promise<void> {
   if ((await ear.word()) !== 'flip') throw aborted();
 }
 
+/** Brings the routes of a release, where those of the release that serves are others. */
+export async function routeFor({ host, app, run }: Passage, record: ReleaseRecord): Promise<void> {
+  const serving = run.previous === undefined ? undefined : await readRecord(app, run.previous.release);
+  await installRoutes(host, serving?.props.routes, record.props.routes);
+}
+
 /** Starts a release in its empty slot and has it prove itself; resolves with the names of its containers. */
 async function startAndGate(passage: Passage, record: ReleaseRecord, ear: Ear): Promise<readonly string[]> {
   const { host, app, run } = passage;
@@ -56,7 +62,7 @@ async function startAndGate(passage: Passage, record: ReleaseRecord, ear: Ear): 
   const started = await startSlot(host, app, run.slot, releaseFolder(app, run.release));
   await passage.reach('started');
   await gate(host, projectOf(app, run.slot), doors, record.props.healthTimeout, check);
-  await installRoutes(host, record.props.routes);
+  await routeFor(passage, record);
   await gateThroughProxy(host, run.slot, doors, check);
   await started.keepRunning();
   return started.names;

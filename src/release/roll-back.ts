@@ -1,13 +1,12 @@
 import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
 import { gate } from './gate.ts';
-import { doorsOf, goLive, type Manner } from './go-live.ts';
+import { doorsOf, goLive, type Manner, routeFor } from './go-live.ts';
 import { recallImages } from './images.ts';
 import { readWarm } from './list.ts';
 import { empty, Passage } from './passage.ts';
 import { type ReleaseRecord, readOutcome, type Stored, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
-import { installRoutes } from './routes.ts';
 import { otherSlot, projectOf, readSlots, type Slots } from './slots.ts';
 
 /** Seconds in which a slot that runs already has to answer: it did when it was left. */
@@ -73,7 +72,7 @@ export async function rollBack(host: Host, app: string, to: string | undefined, 
     async () => {
       if (isAtOnce) {
         await gate(host, projectOf(app, slot), doorsOf(record, slot), WARM);
-        await installRoutes(host, record.props.routes);
+        await routeFor(passage, record);
         return record;
       }
       await passage.reach('preflight');

@@ -30,8 +30,13 @@ const props = z.strictObject({
   /** The Compose file of the release command, run once in a container of the new image before the slot is started. */
   command: z.string().optional(),
   gates: z.array(gate),
-  /** The sites that lead to the app, by their path below /etc/nginx: they go and come back with the release. */
-  routes: z.record(z.string(), z.string()),
+  /** What leads to the app: it goes and comes back with the release. */
+  routes: z.strictObject({
+    /** As declared, in any form in which the same routes are written alike. */
+    declared: z.string(),
+    /** The sites for nginx, by their path below /etc/nginx. */
+    files: z.record(z.string(), z.string()),
+  }),
   /** Seconds a new slot has to become healthy. */
   healthTimeout: z.number(),
   /** Seconds the old slot may take to finish its requests after the flip. */

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { type Counter, renderPage } from './demo-app/page.ts';
-import { readSettings, type Settings } from './demo-app/settings.ts';
+import { modeOf, readSettings, type Settings } from './demo-app/settings.ts';
 import { openPostgres, openRedis, reasonOf, type Store } from './demo-app/stores.ts';
 
 /** Milliseconds that requests in flight get after SIGTERM: Docker sends SIGKILL after ten seconds. */
@@ -40,15 +40,20 @@ async function count(store: Store): Promise<Counter> {
 }
 
 const page: Handler = async ({ settings, stores }, _request, response) => {
-  if (settings.mode === 'errors') return answer(response, 500, 'DEMO_MODE is errors\n');
+  if (modeOf(settings) === 'errors') return answer(response, 500, 'DEMO_MODE is errors\n');
+  if (modeOf(settings) === 'slow') await wait(1500);
   const counters = await Promise.all(stores.map(count));
   answer(response, 200, renderPage(settings, counters, process.uptime()), 'text/html; charset=utf-8');
 };
 
-const health: Handler = async ({ settings, stores }, _request, response) => {
-  if (settings.mode === 'unhealthy') return answer(response, 500, 'DEMO_MODE is unhealthy\n');
-  if (settings.mode === 'redirect') return void response.writeHead(301, { location: 'https://example.com/' }).end();
-  if (settings.mode === 'hang') return;
+const health: Handler = async ({ settings, stores }, request, response) => {
+  const mode = modeOf(settings);
+  if (mode === 'unhealthy') return answer(response, 500, 'DEMO_MODE is unhealthy\n');
+  if (mode === 'redirect') return void response.writeHead(301, { location: 'https://example.com/' }).end();
+  if (mode === 'loop') {
+    return void response.writeHead(301, { location: `https://${request.headers.host}${request.url}` }).end();
+  }
+  if (mode === 'hang') return;
   const checks = await Promise.allSettled(stores.map((store) => store.check()));
   const problems = stores.flatMap((store, index) => {
     const check = checks[index];
@@ -180,9 +185,14 @@ function stop(server: Server, { stores, stopping }: App, signal: string): void {
 
 function main(): void {
   const settings = readSettings();
-  if (settings.mode === 'crash') {
-    process.stderr.write('Cannot start: DEMO_MODE is crash\n');
-    process.exit(1);
+  const { mode, modeAfter, port, address } = settings;
+  if (mode === 'crash' || mode === 'killed') {
+    const end = () => {
+      process.stderr.write(`Cannot go on: DEMO_MODE is ${mode}\n`);
+      // 137 is how a process ends that was killed for want of memory.
+      process.exit(mode === 'crash' ? 1 : 137);
+    };
+    setTimeout(end, modeAfter);
   }
   const stores = [
     ...(settings.databaseUrl === 'none' ? [] : [openPostgres(settings.databaseUrl)]),
@@ -194,11 +204,11 @@ function main(): void {
   acceptWebSockets(server, app);
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => stop(server, app, signal));
   server.on('error', (error) => {
-    process.stderr.write(`Cannot listen on port ${settings.port}: ${error.message}\n`);
+    process.stderr.write(`Cannot listen on port ${port}: ${error.message}\n`);
     process.exit(1);
   });
   const listen = (): void => {
-    server.listen(settings.port, () => say(`version ${settings.version} listens on port ${settings.port}`));
+    server.listen(port, address, () => say(`version ${settings.version} listens on port ${port}`));
   };
   setTimeout(listen, settings.boot);
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /** Ways in which a release can go wrong, for trying what happens then; `DEMO_MODE` chooses one. */
-const MODES = ['crash', 'unhealthy', 'redirect', 'hang', 'errors'] as const;
+const MODES = ['crash', 'unhealthy', 'redirect', 'loop', 'hang', 'errors', 'slow', 'killed'] as const;
 
 type Mode = (typeof MODES)[number];
 
@@ -18,6 +18,10 @@ export interface Settings {
   /** `none` makes the app do without. */
   readonly redisUrl: string | undefined;
   readonly mode: Mode | undefined;
+  /** Milliseconds of the process's life before the mode begins. */
+  readonly modeAfter: number;
+  /** The address it listens on; every one where left out. */
+  readonly address: string | undefined;
   /** Milliseconds between the start of the process and the first request it takes. */
   readonly boot: number;
 }
@@ -30,7 +34,7 @@ function builtVersion(): string {
   }
 }
 
-/** Reads the settings: PORT, VERSION, SLOT, DATABASE_URL, REDIS_URL, DEMO_MODE, DEMO_BOOT_MS. An empty variable counts as none. */
+/** Reads the settings: PORT, VERSION, SLOT, DATABASE_URL, REDIS_URL, HOST, DEMO_MODE, DEMO_MODE_AFTER_MS, DEMO_BOOT_MS. An empty variable counts as none. */
 export function readSettings(environment: NodeJS.ProcessEnv = process.env): Settings {
   const value = (name: string): string | undefined => (environment[name] === '' ? undefined : environment[name]);
   const mode = value('DEMO_MODE');
@@ -42,6 +46,13 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
     databaseUrl: value('DATABASE_URL'),
     redisUrl: value('REDIS_URL'),
     mode: MODES.find((known) => known === mode),
+    modeAfter: Number(value('DEMO_MODE_AFTER_MS') ?? 0),
+    address: value('HOST'),
     boot: Number(value('DEMO_BOOT_MS') ?? 0),
   };
+}
+
+/** How the app misbehaves just now. */
+export function modeOf({ mode, modeAfter }: Settings): Mode | undefined {
+  return process.uptime() * 1000 >= modeAfter ? mode : undefined;
 }
