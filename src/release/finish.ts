@@ -3,6 +3,7 @@ import type { Host } from '#resources/resource';
 import { awaitCommand } from './command.ts';
 import { containersOf, nameOf, removeAll, stopAll } from './containers.ts';
 import { drained } from './drain.ts';
+import { setWarm } from './flags.ts';
 import { addressesIn, occupy, reach } from './passage.ts';
 import { prune } from './prune.ts';
 import { readOutcome, readRecord, writeOutcome } from './record.ts';
@@ -107,6 +108,7 @@ export async function takeBack(host: Host, app: string, run: Run, why: string): 
   const record = await readRecord(app, run.release);
   await bringBackRoutes(host, app, run);
   await drained(host, await addressesIn(app, run.slot, run.release, undefined), record?.props.drain ?? 0);
+  await setWarm(app, false);
   await stopAll(host, projectOf(app, run.slot), LEAVE);
   await occupy(app, run.slot, undefined);
   await noteFailure(app, run.release, why);

@@ -3,6 +3,7 @@ import { AccessLog } from './access-log.ts';
 import type { Door } from './door.ts';
 import { DEAF, type Ear } from './ear.ts';
 import { finish, takeBack, undo } from './finish.ts';
+import { setWarm } from './flags.ts';
 import { gate, gateThroughProxy } from './gate.ts';
 import { occupy, type Passage } from './passage.ts';
 import { type ReleaseRecord, readRecord } from './record.ts';
@@ -114,6 +115,7 @@ export async function goLive(
     throw error;
   }
   const { release, tag, slot, previous } = passage.run;
+  if (previous !== undefined) await setWarm(app, true);
   await flip(app, slot);
   const from = previous === undefined ? {} : { from: previous.tag };
   host.tell({ type: 'release.flipped', app, release, tag, slot, ...from, seconds: performance.now() / 1000 });

@@ -1,6 +1,7 @@
 import type { ReleaseState } from '#protocol/release';
 import type { Host } from '#resources/resource';
 import { removeAll, stopAll } from './containers.ts';
+import { setWarm } from './flags.ts';
 import { type ReleaseRecord, readRecord } from './record.ts';
 import { type Run, writeRun } from './run.ts';
 import { type Occupant, otherSlot, projectOf, readSlots, type Slot, type Slots, writeOccupants } from './slots.ts';
@@ -55,6 +56,7 @@ export async function occupy(app: string, part: Slot | 'workers', occupant: Occu
 /** Empties the slot that a release goes into of what is kept warm there, or was kept for a look. */
 export async function empty(host: Host, app: string, slot: Slot): Promise<void> {
   const occupant = (await readSlots(app))[slot];
+  await setWarm(app, false);
   if (occupant !== undefined) await occupy(app, slot, undefined);
   const project = projectOf(app, slot);
   await Promise.all([

@@ -1,14 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '#resources/resource';
 import { stopAll } from './containers.ts';
 import { closeStaggered } from './drain.ts';
+import { setWarm } from './flags.ts';
 import { readRecord } from './record.ts';
 import { type Occupant, otherSlot, projectOf, readSlots, type Slot, writeOccupants } from './slots.ts';
 
 /** The runner of the last operation, which the timer starts. */
 const RUNNER = '/opt/slipway/current/slipway-host';
 
-/** Seconds a container gets after SIGTERM where it does not say itself: Docker's own default. */
-const GRACE = 10;
+/** Seconds a container gets after SIGTERM where it does not say itself: time to close what is open one by one. */
+const GRACE = 15;
+
+/** Milliseconds in which an app that was told to stop can close its WebSockets itself, as only it can: with a close frame. */
+const FAREWELL = 2000;
 
 const timerOf = (app: string): string => `slipway-warm-${app}`;
 
@@ -50,8 +55,9 @@ export async function keepWarm(host: Host, app: string, slot: Slot, seconds: num
 async function cool(host: Host, app: string, slot: Slot, { release }: Occupant): Promise<void> {
   const gates = (await readRecord(app, release))?.props.gates ?? [];
   const addresses = gates.flatMap((gate) => gate.addresses[slot]);
-  await closeStaggered(host, addresses);
-  await stopAll(host, projectOf(app, slot), GRACE);
+  await setWarm(app, false);
+  const stopped = stopAll(host, projectOf(app, slot), GRACE);
+  await Promise.all([stopped, sleep(FAREWELL).then(() => closeStaggered(host, addresses))]);
   const occupants = await readSlots(app);
   const { warmUntil: _, ...cold } = occupants[slot] ?? { release, tag: '', containers: [] };
   await writeOccupants(app, { ...occupants, [slot]: { ...cold, containers: [] } });
