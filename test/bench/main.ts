@@ -1,25 +1,32 @@
 import { parseArgs } from 'node:util';
 import { build } from './built.ts';
 
-/** One benchmark, one file; each prints a table and, last, one line of JSON. Takes how many rounds are measured. */
-const BENCHES: Readonly<Record<string, (rounds?: number) => Promise<void>>> = {
+/**
+ * One benchmark, one file; each prints a table and, last, one line of JSON. Takes how many rounds are measured, and
+ * under how many requests a second where there is a load.
+ */
+const BENCHES: Readonly<Record<string, (rounds?: number, rate?: number) => Promise<void>>> = {
   noop: async (rounds) => (await import('./noop.ts')).noopBench(rounds),
   first: async (rounds) => (await import('./first.ts')).first(rounds),
   start: async (rounds) => (await import('./start.ts')).start(rounds),
+  release: async (rounds, rate) => (await import('./release.ts')).releaseBench(rounds, rate),
   proxy: async (rounds) => (await import('./proxy.ts')).proxyBench(rounds),
   fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
 };
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });
-const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string' }, rate: { type: 'string' } },
+});
+const [rounds, rate] = [values.rounds, values.rate].map((text) => (text === undefined ? undefined : Number(text)));
 const unknown = positionals.find((name) => BENCHES[name] === undefined);
-if (positionals.length === 0 || unknown !== undefined || Number.isNaN(rounds)) {
-  console.error(`npm run bench -- ${Object.keys(BENCHES).join('|')} [--rounds <number>]`);
+if (positionals.length === 0 || unknown !== undefined || Number.isNaN(rounds) || Number.isNaN(rate)) {
+  console.error(`npm run bench -- ${Object.keys(BENCHES).join('|')} [--rounds <number>] [--rate <number>]`);
   process.exitCode = 2;
 } else {
   build();
   try {
-    for (const name of positionals) await BENCHES[name]?.(rounds);
+    for (const name of positionals) await BENCHES[name]?.(rounds, rate);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -36,6 +36,11 @@ export function wayTo(host: SandboxHost, address = host.address): Way {
   return { name: host.name, address, keys, keyFile: host.keyFile };
 }
 
+/** Replaces what a project declares. */
+export function writeInventory({ folder, environment }: Project, declared: Readonly<Record<string, unknown>>): void {
+  writeFileSync(join(folder, 'inventory', `${environment}.yaml`), stringify(declared));
+}
+
 function inventory(ways: readonly Way[], internet: Internet): string {
   const image = (name: string) => `${internet.registry}/${name}`;
   return stringify({

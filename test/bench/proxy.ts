@@ -8,7 +8,7 @@ import { circumstances, print, row, table } from './report.ts';
 
 const NAME = 'bench-proxy';
 /** Seconds of one measurement. */
-const SECONDS = 4;
+const SECONDS = 2;
 const MINIMAL_PORT = 8443;
 const BACKEND = '/root/backend.conf';
 
@@ -70,7 +70,7 @@ async function throughput(host: SandboxHost, port: number): Promise<number> {
 }
 
 /** What the rendered configuration costs against one that does nothing but pass requests on, in turns. */
-export async function proxyBench(rounds = 10): Promise<void> {
+export async function proxyBench(rounds = 20): Promise<void> {
   const there = await demoInternet();
   await using hosts = await benchHosts([NAME]);
   const [host] = hosts;

@@ -32,6 +32,8 @@ function declare(version: 'v1' | 'v2'): void {
     hosts: { vps: { address: host.address, identityFile: host.keyFile, user: host.user } },
     services: { web: { image: images[version], healthcheck: { path: '/up' }, environment } },
     routes: { [DOMAIN]: 'web:3000' },
+    // Short, so that the old slot is stopped while its WebSockets are still open.
+    release: { watch: '2s', drain: '3s', warm: '4s' },
     certificates: { directory: 'https://acme.sandbox.test:14000/dir', ca: AUTHORITIES },
   });
 }
@@ -78,6 +80,7 @@ test('a release and its way back fail no request of any kind', async () => {
   const report = await underLoad(443, async () => {
     await bring('v2');
     await bring('v1');
+    await sleep(8000);
   });
   expect(report).toMatchObject({ failed: 0, turnedAway: 0, causes: {} });
   for (const kind of KINDS) expect(report.kinds[kind]?.sent, kind).toBeGreaterThan(0);
