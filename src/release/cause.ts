@@ -18,7 +18,7 @@ export async function rejected(
   container?: Inspected,
   path?: string,
 ): Promise<DeployError> {
-  const words = container === undefined ? '' : (await lastWords(host, nameOf(container), path)).trim();
+  const words = container === undefined ? '' : await lastWords(host, nameOf(container), path);
   const said = container === undefined || words === '' ? '' : `\nLast words of ${nameOf(container)}:\n${words}`;
   const kept =
     container === undefined
@@ -92,6 +92,12 @@ export function causeOfRefusal(where: string, { service, port }: Door, found: re
     return {
       why: `${where} refuses connections: the app listens on ${here[0]?.address}:${port} only, which nobody outside the container reaches.`,
       fix: `Make the app listen on 0.0.0.0 (often a setting HOST or an argument --host).`,
+    };
+  }
+  if (here.length > 0) {
+    return {
+      why: `${where} refused connections until a moment ago: the app has only just begun to listen.`,
+      fix: 'Raise `release.healthTimeout`, or make the app start quicker.',
     };
   }
   if (found.length > 0) {

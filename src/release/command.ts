@@ -33,9 +33,10 @@ export async function runCommand(host: Host, app: string, folder: string): Promi
   const code = await awaitCommand(host, app);
   if (code === 0) return removeAll(host, project);
   const name = nameOf(container);
+  const words = await lastWords(host, name);
   throw new DeployError(
     'release-rejected',
-    `The release command failed (exit ${code ?? 'unknown'}). Its last words:\n${await lastWords(host, name)}`,
+    `The release command failed (exit ${code ?? 'unknown'})${words === '' ? ' and said nothing.' : `. Its last words:\n${words}`}`,
     {
       hint: `Traffic was not touched. Mend what it says and release again; \`docker logs ${name}\` on the host shows more.`,
     },

@@ -63,14 +63,14 @@ export function nameOf(container: Container | Inspected): string {
 const LOG = { read: 300, shown: 12 };
 
 /**
- * The last lines a container said, for the explanation of why it is not serving. Lines about the health path are our own
- * questions, and shown only where it said nothing else.
+ * The last lines a container said, for the explanation of why it is not serving; empty where it said nothing. Lines
+ * about the health path are our own questions, and shown only where it said nothing else.
  */
 export async function lastWords(host: Host, container: string, healthPath?: string): Promise<string> {
-  const output = await host.run(['docker', 'logs', '--tail', String(LOG.read), container]);
-  const lines = `${output.stdout}${output.stderr}`.trim().split('\n');
+  const path = `/containers/${container}/logs?stdout=true&stderr=true&tail=${LOG.read}`;
+  const lines = ((await host.docker<string>(path)) ?? '').toString().trim().split('\n');
   const others = healthPath === undefined ? lines : lines.filter((line) => !line.includes(healthPath));
-  return (others.length === 0 ? lines : others).slice(-LOG.shown).join('\n');
+  return (others.length === 0 ? lines : others).slice(-LOG.shown).join('\n').trim();
 }
 
 /** Starts a container that was created; rejects with `docker-failed` and the engine's words where it cannot. */

@@ -11,6 +11,9 @@ const PAUSE = 40;
 /** Milliseconds between looks at the containers, so that a crash is told long before a second is over. */
 const LOOK = 150;
 
+/** Milliseconds after which a question without an answer is one. */
+const PATIENCE = 1000;
+
 /** Seconds that nginx has to pass on what the containers answer well already. */
 const PROXY = 5;
 
@@ -84,8 +87,8 @@ class Replica {
   readonly door: Door;
   readonly address: string;
   isWell = false;
-  answer: Answer | undefined;
-  #isAsked = false;
+  #answer: Answer = { failure: 'timeout' };
+  #askedAt: number | undefined;
 
   constructor(door: Door, address: string) {
     this.door = door;
@@ -93,13 +96,19 @@ class Replica {
   }
 
   ask(): void {
-    if (this.#isAsked) return;
-    this.#isAsked = true;
+    if (this.#askedAt !== undefined) return;
+    this.#askedAt = performance.now();
     void askReplica(this.address, this.door).then((answer) => {
-      this.answer = answer;
+      this.#answer = answer;
       this.isWell = isWell(answer, this.door);
-      this.#isAsked = false;
+      this.#askedAt = undefined;
     });
+  }
+
+  /** The last answer; a question that has waited for a while says more than the answer before it. */
+  get answer(): Answer {
+    const isWaiting = this.#askedAt !== undefined && performance.now() - this.#askedAt > PATIENCE;
+    return isWaiting ? { failure: 'timeout' } : this.#answer;
   }
 }
 
@@ -110,7 +119,7 @@ async function refusal(
   limit: number,
 ) {
   const blamed = containers.find((container) => addressOf(container).includes(address)) ?? containers[0];
-  const { why, fix } = await causeOfAnswer(host, door, answer ?? { failure: 'timeout' }, blamed);
+  const { why, fix } = await causeOfAnswer(host, door, answer, blamed);
   return rejected(host, { why: `The new release is not healthy after ${limit} s: ${why}`, fix }, blamed, door.path);
 }
 

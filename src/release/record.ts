@@ -1,6 +1,6 @@
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ReleaseProps } from '#resources/release';
+import { type ReleaseProps, releaseKind } from '#resources/release';
 import { asText, readJson, replaceText } from './durable.ts';
 import type { PinnedImage } from './images.ts';
 import { releaseFolder, releasesOf } from './slots.ts';
@@ -81,9 +81,13 @@ export async function stage(
   return record;
 }
 
-/** What a release is; undefined where the host has none of that id. */
+/** What a record keeps of a release's properties; the rest lies beside it as files. */
+const KEPT = releaseKind.props.omit({ environments: true, slots: true, workers: true, command: true });
+
+/** What a release is; undefined where the host has none of that id, or one of a Slipway that knew other records. */
 export async function readRecord(app: string, id: string): Promise<ReleaseRecord | undefined> {
-  return readJson<ReleaseRecord>(recordFile(app, id));
+  const record = await readJson<ReleaseRecord>(recordFile(app, id));
+  return KEPT.safeParse(record?.props).success ? record : undefined;
 }
 
 /** Remembers how a release fared. */
@@ -96,10 +100,14 @@ export async function readOutcome(app: string, id: string): Promise<Outcome | un
   return readJson<Outcome>(outcomeFile(app, id));
 }
 
+async function folders(app: string): Promise<readonly string[]> {
+  const entries = await readdir(releasesOf(app), { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
 /** All releases of an app that the host keeps, the one that was live last first. */
 export async function storedReleases(app: string): Promise<readonly Stored[]> {
-  const entries = await readdir(releasesOf(app), { withFileTypes: true }).catch(() => []);
-  const ids = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const ids = await folders(app);
   const stored = await Promise.all(
     ids.map(async (id) => {
       const [record, outcome] = await Promise.all([readRecord(app, id), readOutcome(app, id)]);
@@ -112,10 +120,7 @@ export async function storedReleases(app: string): Promise<readonly Stored[]> {
 
 /** Folders of releases without a record: what a killed run has left, and what an older Slipway wrote. */
 export async function unrecorded(app: string): Promise<readonly string[]> {
-  const entries = await readdir(releasesOf(app), { withFileTypes: true }).catch(() => []);
-  const ids = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  const missing = await Promise.all(
-    ids.map(async (id) => ((await stat(recordFile(app, id)).catch(() => undefined)) === undefined ? [id] : [])),
-  );
-  return missing.flat();
+  const ids = await folders(app);
+  const records = await Promise.all(ids.map((id) => readRecord(app, id)));
+  return ids.filter((_, index) => records[index] === undefined);
 }
