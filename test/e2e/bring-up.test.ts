@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -19,6 +19,7 @@ import {
 } from '#sandbox/sandbox';
 import { deploy } from '#test/support/cli';
 import { makeProject, shopOn } from '#test/support/project';
+import { killRunners, runnersOf } from '#test/support/runners';
 
 const NAME = 'e2e-shop';
 const DOMAIN = 'e2e.sandbox.test';
@@ -223,24 +224,6 @@ test('what leaves the inventory leaves the host, data and strangers stay', async
   expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
 });
 
-/** The runner's processes inside one sandbox host, as this machine sees them. */
-function runnersOf(name: string): number[] {
-  return readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid))
-    .filter((pid) => {
-      try {
-        return (
-          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('slipway-host.mjs\0session') &&
-          readlinkSync(`/proc/${pid}/exe`).includes('/opt/slipway/') &&
-          readFileSync(`/proc/${pid}/root/etc/hostname`, 'utf8').trim() === name
-        );
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-}
-
 test('kill -9 of the runner at every step of a bring-up: the next run goes on, and the last one changes nothing', async () => {
   const name = 'e2e-kill';
   await down([name]).catch(() => undefined);
@@ -256,7 +239,7 @@ test('kill -9 of the runner at every step of a bring-up: the next run goes on, a
         onEvent(event) {
           if (event.type !== 'resource.started' || victim !== undefined || killedAt.includes(event.resource)) return;
           victim = event.resource;
-          for (const pid of runnersOf(name)) process.kill(pid, 'SIGKILL');
+          killRunners(name);
         },
       });
       if (victim === undefined) {

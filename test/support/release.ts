@@ -2,7 +2,6 @@ import { hostname } from 'node:os';
 import { declarationsFor } from '#cli/operate';
 import type { ErrorCode } from '#core/error-codes';
 import { DeployError } from '#core/errors';
-import { commandLine } from '#core/quote';
 import { loadEnvironment } from '#inventory/load';
 import type { Event } from '#protocol/event';
 import type { Request } from '#protocol/plan';
@@ -17,25 +16,26 @@ export interface Asked {
   readonly error: DeployError | undefined;
 }
 
-/** What is done while a request runs: `kill` ends the runner with SIGKILL, a word is said to a release that holds. */
-export type During = (
-  event: Event,
-  act: { kill(): Promise<void>; say(word: ReleaseWord['release']): Promise<void>; leave(): void },
-) => void;
+/** What may be done while a request runs: a word to a release that holds, or leaving it alone. */
+export interface Meanwhile {
+  say(word: ReleaseWord['release']): Promise<void>;
+  leave(): void;
+}
 
 const BY = `tests@${hostname()}`;
 
 /** Asks the runner of a host for one thing, and does what is to be done meanwhile. */
-export async function ask(host: OnHost, request: Request, during?: During): Promise<Asked> {
+export async function ask(
+  host: OnHost,
+  request: Request,
+  during: (event: Event, meanwhile: Meanwhile) => void = () => undefined,
+): Promise<Asked> {
   const { connection } = host;
   const session = await connection.open(startCommand(connection.user, builtRunner()));
   const events: Event[] = [];
   let error: DeployError | undefined;
-  const act = {
-    async kill() {
-      await host.sh(`pkill -KILL -f ${commandLine([`${builtRunner().folder}/slipway-host.mjs session`])}`);
-    },
-    say: (release: ReleaseWord['release']) => session.write(`${JSON.stringify({ release } satisfies ReleaseWord)}\n`),
+  const meanwhile: Meanwhile = {
+    say: (release) => session.write(`${JSON.stringify({ release } satisfies ReleaseWord)}\n`),
     leave: () => session.end(),
   };
   for await (const line of session.lines()) {
@@ -45,7 +45,7 @@ export async function ask(host: OnHost, request: Request, during?: During): Prom
       continue;
     }
     events.push(event);
-    during?.(event, act);
+    during(event, meanwhile);
     if (event.type === 'operation.failed') {
       const { code, message, hint } = event.error;
       error = new DeployError(code as ErrorCode, message, { hint });
