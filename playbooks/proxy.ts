@@ -3,8 +3,11 @@ import { command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#pl
 import { maintenancePage, maintenanceSnippet } from './maintenance.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { packages } from './packages.ts';
-import { accessLog } from './places.ts';
+import { accessLog, holdSocket } from './places.ts';
 import { upstreamsOf } from './routing.ts';
+
+/** As its package brings it, an nginx that was killed stays away. */
+const RESTART = '[Service]\nRestart=on-failure\nRestartSec=1s\n';
 
 const RELOAD = { triggers: [reload('nginx.service')] };
 
@@ -20,6 +23,7 @@ export const proxy = definePlaybook({
     const { app, routes } = environment;
     const capabilities = { ...nginxCapabilities(facts) };
     const upstreams = upstreamsOf(environment, facts).map(({ name, port, replicas }) => ({
+      held: { name: `${name}_held`, socket: holdSocket(name) },
       slots: (['blue', 'green'] as const).map((slot) => ({
         name: `${name}_${slot}`,
         addresses: replicas.map((replica) => `${replica[slot]}:${port}`),
@@ -68,7 +72,7 @@ export const proxy = definePlaybook({
               RELOAD,
             ),
           ]),
-      systemdUnit({ name: 'nginx.service', enabled: true, active: 'started' }),
+      systemdUnit({ name: 'nginx.service', dropIn: RESTART, enabled: true, active: 'started' }),
     ];
   },
 });

@@ -3,9 +3,13 @@ import { join } from 'node:path';
 import { replaceText, syncFolder } from './durable.ts';
 import { otherSlot, type Slot } from './slots.ts';
 
-// nginx asks for these very files at every request, so what they say is what is so. Its workers need search permission
-// on the way and read nothing.
-const FLAGS = '/var/lib/slipway/slots';
+/**
+ * The folder of the files that nginx asks for at every request, so what they say is what is so. Its workers need search
+ * permission on the way and read nothing.
+ */
+export function flagsOf(app: string): string {
+  return join('/var/lib/slipway/slots', app);
+}
 
 /** nginx numbers clients from 0 to 99. */
 const CLIENTS = 100;
@@ -15,7 +19,7 @@ const CLIENTS = 100;
  * stays in as the share grows. The change is one rename, and the flip of the live slot ends it in the same moment.
  */
 export async function setCanary(app: string, live: Slot, percent: number): Promise<void> {
-  const folder = join(FLAGS, app);
+  const folder = flagsOf(app);
   const link = join(folder, 'canary');
   const before = await readlink(link).catch(() => undefined);
   await mkdir(folder, { recursive: true, mode: 0o755 });
@@ -42,9 +46,9 @@ export async function setCanary(app: string, live: Slot, percent: number): Promi
  * for there too.
  */
 export async function setWarm(app: string, warm: boolean): Promise<void> {
-  const flag = join(FLAGS, app, 'warm');
+  const flag = join(flagsOf(app), 'warm');
   if (warm) {
-    await mkdir(join(FLAGS, app), { recursive: true, mode: 0o755 });
+    await mkdir(flagsOf(app), { recursive: true, mode: 0o755 });
     return replaceText(flag, '', 0o644);
   }
   await rm(flag, { force: true });
