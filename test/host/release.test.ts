@@ -6,7 +6,16 @@ import type { Request } from '#protocol/plan';
 import type { LedgerEntry, ListedRelease } from '#protocol/release';
 import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import { down, internet, publishAuthorities, publishHostKeys, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import {
+  down,
+  internet,
+  publishAuthorities,
+  publishHostKeys,
+  run as runInside,
+  type SandboxHost,
+  setRecord,
+  up,
+} from '#sandbox/sandbox';
 import { deploy } from '#test/support/cli';
 import { type OnHost, onHost } from '#test/support/converge';
 import { makeProject } from '#test/support/project';
