@@ -23,11 +23,6 @@ export interface Doing {
   readonly readsOnly?: boolean;
 }
 
-/** How a piece of work ended, and what the ledger should know of it. */
-export interface Done extends Outcome {
-  readonly args?: Readonly<Record<string, unknown>>;
-}
-
 /** What the ledger says of a release that a killed run has left on its way. */
 async function noteRecovered(recovered: readonly Recovered[]): Promise<void> {
   for (const { app, release, tag, state, by, how } of recovered) {
@@ -54,7 +49,7 @@ export async function runOperation(
   doing: Doing,
   facts: Facts,
   tell: (line: string) => void,
-  work: (machine: Machine, emit: Emit) => Promise<Done>,
+  work: (machine: Machine, emit: Emit) => Promise<Outcome>,
 ): Promise<number> {
   const started = performance.now();
   const operation = newOperation();
@@ -63,9 +58,14 @@ export async function runOperation(
   const journal = await openJournal(operation, doing.secrets, tell);
   let resource: string | undefined;
   let changed = 0;
+  let flipped: Readonly<Record<string, unknown>> = {};
   const emit = (event: EventBody): void => {
     if (event.type === 'resource.started') resource = event.resource;
     if (event.type === 'resource.changed') changed += 1;
+    if (event.type === 'release.flipped') {
+      const { release, tag, from } = event;
+      flipped = { release, tag, ...(from === undefined ? {} : { from }) };
+    }
     journal.emit(event);
   };
   const machine = createHost(
@@ -78,13 +78,15 @@ export async function runOperation(
     by,
   );
   const note = async (result: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> => {
-    if (!readsOnly) await appendLedger(app, { who: by, op: verb, args: { ...doing.args, ...args }, result });
+    if (readsOnly) return;
+    await appendLedger(app, { who: by, op: verb, args: { ...doing.args, ...flipped, ...args }, result });
   };
   emit({ type: 'operation.started', verb, app, environment, by });
   try {
     if (!readsOnly) await catchUp(machine);
-    const { args, ...outcome } = await work(machine, emit);
-    if (outcome.changed + outcome.removed > 0) await note('done', args);
+    const outcome = await work(machine, emit);
+    const { removed } = outcome;
+    if (outcome.changed + removed > 0) await note('done', { changed: outcome.changed, removed });
     emit({ type: 'operation.finished', ...outcome, duration: (performance.now() - started) / 1000 });
   } catch (thrown) {
     const error = asDeployError(thrown);

@@ -5,7 +5,6 @@ import { type Ear, openEar } from '#release/ear';
 import { listReleases } from '#release/list';
 import { bringLive, releaseId } from '#release/release';
 import { rollBack } from '#release/roll-back';
-import { readSlots } from '#release/slots';
 import { releaseKind } from '#resources/release';
 import { entriesOf, findBreak, readLedger } from './ledger.ts';
 import { createHost } from './machine.ts';
@@ -33,10 +32,8 @@ async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: 
   return runOperation({ verb, app, environment, by, secrets, args }, facts, tell, async (machine) => {
     const state = await releaseKind.read(machine, props);
     if (releaseKind.diff(state, props).length === 0) return { changed: 0, unchanged: 1, removed: 0 };
-    const { live, ...slots } = await readSlots(app);
-    const from = live === undefined ? undefined : slots[live]?.tag;
     await bringLive(machine, props, { hold, ear });
-    return { changed: 1, unchanged: 0, removed: 0, args: from === undefined ? {} : { from } };
+    return { changed: 1, unchanged: 0, removed: 0 };
   });
 }
 
@@ -44,8 +41,8 @@ async function rollback(request: Asked<'rollback'>, facts: Facts, ear: Ear, tell
   const { verb, app, environment, by, to, hold = false } = request;
   const args = to === undefined ? {} : { to };
   return runOperation({ verb, app, environment, by, secrets: [], args }, facts, tell, async (machine) => {
-    const done = await rollBack(machine, app, to, { hold, ear });
-    return { changed: 1, unchanged: 0, removed: 0, args: { ...done } };
+    await rollBack(machine, app, to, { hold, ear });
+    return { changed: 1, unchanged: 0, removed: 0 };
   });
 }
 

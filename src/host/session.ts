@@ -53,10 +53,7 @@ function hearing() {
 async function operate(request: ConvergeRequest, facts: Facts, listener: ReturnType<typeof hearing>): Promise<number> {
   const { verb, app, environment, by, secrets } = request;
   const doing = { verb, app, environment, by, secrets, readsOnly: verb === 'plan' };
-  return runOperation(doing, facts, tell, async (machine, emit) => {
-    const { changed, unchanged, removed } = await converge(machine, request, emit, listener);
-    return { changed, unchanged, removed, args: { changed, removed } };
-  });
+  return runOperation(doing, facts, tell, (machine, emit) => converge(machine, request, emit, listener));
 }
 
 /** Looks up what was asked; changes nothing, and so takes no lock and keeps no log. */

@@ -1,4 +1,3 @@
-import { asDeployError } from '#core/errors';
 import { recoverReleases } from '#release/recovery';
 import { readFacts } from './facts.ts';
 import { newOperation } from './journal.ts';
@@ -6,19 +5,13 @@ import { takeLock } from './lock.ts';
 import { createHost } from './machine.ts';
 
 /**
- * Ends what a release has left to be ended later, started by a timer of systemd: the slot that was kept warm. Where an
- * operation is at work on the host, that operation has done so itself.
+ * Ends what a release has left to be ended later, started by a timer of systemd: the slot that was kept warm. Rejects
+ * with `locked`, and is started again by that timer, where an operation is at work on the host.
  */
 export async function settle(app: string): Promise<number> {
   const by = 'systemd timer';
-  try {
-    await using _ = await takeLock({ operation: newOperation(), verb: `settle ${app}`, by });
-    const host = createHost(await readFacts(), { say: console.log, warn: console.error }, by);
-    await recoverReleases(host);
-    return 0;
-  } catch (thrown) {
-    const error = asDeployError(thrown);
-    if (error.code === 'locked') return 0;
-    throw error;
-  }
+  await using _ = await takeLock({ operation: newOperation(), verb: `settle ${app}`, by });
+  const host = createHost(await readFacts(), { say: console.log, warn: console.error }, by);
+  await recoverReleases(host);
+  return 0;
 }

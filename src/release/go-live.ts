@@ -111,7 +111,10 @@ export async function goLive(
     }
   } catch (thrown) {
     const error = asDeployError(thrown);
-    await undo(host, app, passage.run, error.message.split('\n', 1)[0] ?? '');
+    await undo(host, app, passage.run, error.message.split('\n', 1)[0] ?? '').catch((reason: unknown) => {
+      // What is left is undone by the next operation; why the release failed matters more.
+      host.warn(`It could not be undone yet: ${asDeployError(reason).message}`);
+    });
     throw error;
   }
   const { release, tag, slot, previous } = passage.run;

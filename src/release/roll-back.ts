@@ -44,18 +44,11 @@ async function previousOf(app: string, slots: Slots, live: string): Promise<stri
   return slots.live === undefined ? undefined : slots[otherSlot(slots.live)]?.release;
 }
 
-/** What was gone back to, and from where. */
-export interface RolledBack {
-  readonly release: string;
-  readonly tag: string;
-  readonly from: string;
-}
-
 /**
  * Goes back to a release that is kept on the host, as it was: with its images, its environment and its routes. One that
  * is still warm takes over at once; any other is started and gated first.
  */
-export async function rollBack(host: Host, app: string, to: string | undefined, manner: Manner): Promise<RolledBack> {
+export async function rollBack(host: Host, app: string, to: string | undefined, manner: Manner): Promise<void> {
   await recover(host, app);
   const slots = await readSlots(app);
   const old = slots.live === undefined ? undefined : slots[slots.live];
@@ -84,5 +77,4 @@ export async function rollBack(host: Host, app: string, to: string | undefined, 
     },
     { ...manner, watches: false },
   );
-  return { release, tag, from: old.tag };
 }

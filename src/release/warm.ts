@@ -28,6 +28,9 @@ async function setTimer(host: Host, app: string, seconds: number): Promise<void>
     `--unit=${unit}`,
     `--on-active=${Math.max(1, Math.ceil(seconds))}`,
     '--timer-property=AccuracySec=1s',
+    // 5: an operation is at work on the host.
+    '--property=RestartForceExitStatus=5',
+    '--property=RestartSec=30s',
     RUNNER,
     'settle',
     app,
