@@ -9,6 +9,15 @@ export interface Container {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
+/** Whether and how Docker starts a container again by itself. */
+export interface RestartPolicy {
+  readonly Name: string;
+  readonly MaximumRetryCount: number;
+}
+
+/** Never: a crash is an end. */
+export const NO_RESTART: RestartPolicy = { Name: 'no', MaximumRetryCount: 0 };
+
 /** A container as the Docker Engine API describes it; only what is asked for here. */
 export interface Inspected {
   readonly Id: string;
@@ -33,7 +42,7 @@ export interface Inspected {
   };
   readonly HostConfig: {
     readonly Memory: number;
-    readonly RestartPolicy: { readonly Name: string; readonly MaximumRetryCount: number };
+    readonly RestartPolicy: RestartPolicy;
   };
   readonly NetworkSettings: {
     readonly Networks: Readonly<Record<string, { readonly IPAMConfig?: { readonly IPv4Address?: string } | null }>>;
@@ -78,13 +87,9 @@ export async function startContainer(host: Host, id: string): Promise<void> {
   await host.docker(`/containers/${id}/start`, { method: 'POST', timeout: 120 });
 }
 
-/** Whether and how Docker starts a container again by itself. */
-export async function setRestart(
-  host: Host,
-  id: string,
-  policy: Inspected['HostConfig']['RestartPolicy'],
-): Promise<void> {
-  await host.docker(`/containers/${id}/update`, { method: 'POST', body: { RestartPolicy: policy } });
+/** Tells Docker whether and how to start a container again; its name will do. */
+export async function setRestart(host: Host, container: string, policy: RestartPolicy): Promise<void> {
+  await host.docker(`/containers/${container}/update`, { method: 'POST', body: { RestartPolicy: policy } });
 }
 
 /**

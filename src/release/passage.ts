@@ -62,6 +62,7 @@ export async function empty(host: Host, app: string, slot: Slot): Promise<void> 
   await Promise.all([
     occupant?.warmUntil === undefined ? undefined : clearTimer(host, app),
     stopAll(host, project, GRACE).then(() => removeAll(host, project)),
+    removeAll(host, projectOf(app, 'command')),
   ]);
 }
 

@@ -8,6 +8,7 @@ import { empty, Passage } from './passage.ts';
 import { type ReleaseRecord, readOutcome, type Stored, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
 import { otherSlot, projectOf, readSlots, type Slots } from './slots.ts';
+import { warmUp } from './warm.ts';
 
 /** Seconds in which a slot that runs already has to answer: it did when it was left. */
 const WARM = 3;
@@ -66,6 +67,7 @@ export async function rollBack(host: Host, app: string, to: string | undefined, 
       if (isAtOnce) {
         await gate(host, projectOf(app, slot), doorsOf(record, slot), WARM);
         await routeFor(passage, record);
+        await warmUp(host, app, slot);
         return record;
       }
       await passage.reach('preflight');

@@ -1,5 +1,6 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { RestartPolicy } from './containers.ts';
 import { asText, readJson, replaceText, syncFolder } from './durable.ts';
 
 export type Slot = 'blue' | 'green';
@@ -12,6 +13,8 @@ export interface Occupant {
   readonly containers: readonly string[];
   /** ISO 8601: until when it is kept running for a rollback, though requests go to the other slot. */
   readonly warmUntil?: string;
+  /** How Docker restarts its containers once it serves again; a slot that is merely kept warm does not come back at boot. */
+  readonly restart?: Readonly<Record<string, RestartPolicy>>;
 }
 
 export interface Slots {

@@ -3,7 +3,7 @@ import { asDeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
 import type { Host } from '#resources/resource';
 import { causeOfNoStart, rejected } from './cause.ts';
-import { type Inspected, inspectAll, nameOf, setRestart, startContainer } from './containers.ts';
+import { type Inspected, inspectAll, NO_RESTART, nameOf, setRestart, startContainer } from './containers.ts';
 import { projectOf, type Slot } from './slots.ts';
 
 /** Runs one command of Compose on one of an app's projects; what it says of images and networks is explained. */
@@ -61,7 +61,7 @@ export interface Started {
 export async function startSlot(host: Host, app: string, slot: Slot, folder: string): Promise<Started> {
   await compose(host, app, slot, folder, 'create');
   const containers = await inspectAll(host, projectOf(app, slot));
-  await Promise.all(containers.map(({ Id }) => setRestart(host, Id, { Name: 'no', MaximumRetryCount: 0 })));
+  await Promise.all(containers.map(({ Id }) => setRestart(host, Id, NO_RESTART)));
   for (const group of inOrder(containers)) {
     await Promise.all(
       group.map(async (container) => {

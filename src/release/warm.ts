@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '#resources/resource';
-import { stopAll } from './containers.ts';
+import { inspectAll, NO_RESTART, nameOf, setRestart, stopAll } from './containers.ts';
 import { closeStaggered } from './drain.ts';
 import { setWarm } from './flags.ts';
 import { readRecord } from './record.ts';
@@ -50,9 +50,20 @@ export async function keepWarm(host: Host, app: string, slot: Slot, seconds: num
   const occupant = occupants[slot];
   if (occupant === undefined || occupant.containers.length === 0) return;
   const warmUntil = new Date(Date.now() + seconds * 1000).toISOString();
-  await writeOccupants(app, { ...occupants, [slot]: { ...occupant, warmUntil } });
+  const containers = await inspectAll(host, projectOf(app, slot));
+  // Where a killed run has come this far, what is found now is no longer what was declared.
+  const found = Object.fromEntries(containers.map((one) => [nameOf(one), one.HostConfig.RestartPolicy]));
+  const { restart = found } = occupant;
+  await writeOccupants(app, { ...occupants, [slot]: { ...occupant, warmUntil, restart } });
+  await Promise.all(containers.map(({ Id }) => setRestart(host, Id, NO_RESTART)));
   if (seconds > 0) return setTimer(host, app, seconds);
   await cool(host, app, slot, occupant);
+}
+
+/** Lets Docker restart the containers of a warm slot as was declared, before it serves again. */
+export async function warmUp(host: Host, app: string, slot: Slot): Promise<void> {
+  const { restart = {} } = (await readSlots(app))[slot] ?? {};
+  await Promise.all(Object.entries(restart).map(([name, policy]) => setRestart(host, name, policy)));
 }
 
 async function cool(host: Host, app: string, slot: Slot, { release }: Occupant): Promise<void> {
@@ -62,7 +73,7 @@ async function cool(host: Host, app: string, slot: Slot, { release }: Occupant):
   const stopped = stopAll(host, projectOf(app, slot), GRACE);
   await Promise.all([stopped, sleep(FAREWELL).then(() => closeStaggered(host, addresses))]);
   const occupants = await readSlots(app);
-  const { warmUntil: _, ...cold } = occupants[slot] ?? { release, tag: '', containers: [] };
+  const { warmUntil: _, restart: __, ...cold } = occupants[slot] ?? { release, tag: '', containers: [] };
   await writeOccupants(app, { ...occupants, [slot]: { ...cold, containers: [] } });
 }
 
