@@ -12,7 +12,7 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number
   exec: async () => (await import('#host/exec')).exec(),
   pipe: async (args) => (await import('#host/pipe')).pipe(args),
   renew: async (args) => (await import('#host/renew')).renew(args),
-  settle: async ([app = '']) => (await import('#host/settle')).settle(app),
+  settle: async () => (await import('#host/settle')).settle(),
   version: async () => {
     console.log(SLIPWAY_VERSION);
     return 0;

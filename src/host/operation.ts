@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asDeployError } from '#core/errors';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
@@ -5,8 +6,9 @@ import { type Recovered, recoverReleases } from '#release/recovery';
 import type { Outcome } from './converge.ts';
 import { type Emit, newOperation, openJournal } from './journal.ts';
 import { appendLedger } from './ledger.ts';
-import { takeLock } from './lock.ts';
+import { lockHolder, takeLock } from './lock.ts';
 import { createHost, type Machine } from './machine.ts';
+import { SETTLE } from './settle.ts';
 
 /** What is to be done, for whom. */
 export interface Doing {
@@ -27,6 +29,23 @@ export interface Doing {
 async function noteRecovered(recovered: readonly Recovered[]): Promise<void> {
   for (const { app, release, tag, state, by, how } of recovered) {
     await appendLedger(app, { who: by, op: 'release', args: { release, tag, state }, result: `interrupted, ${how}` });
+  }
+}
+
+/** Seconds that whoever comes waits for the host's own tidying up, which is over soon. */
+const PATIENCE = 60;
+
+/** Takes the host's lock; only another operation refuses it, the host's own tidying up is waited for. */
+async function takeTurn(holder: Parameters<typeof takeLock>[0]): Promise<AsyncDisposable> {
+  const until = Date.now() + PATIENCE * 1000;
+  for (;;) {
+    try {
+      return await takeLock(holder);
+    } catch (error) {
+      const other = await lockHolder();
+      if (Date.now() > until || (other !== undefined && other.verb !== SETTLE)) throw error;
+      await sleep(200);
+    }
   }
 }
 
@@ -54,7 +73,7 @@ export async function runOperation(
   const started = performance.now();
   const operation = newOperation();
   const { verb, app, environment, by, readsOnly = false } = doing;
-  const lock = readsOnly ? undefined : await takeLock({ operation, verb, by });
+  const lock = readsOnly ? undefined : await takeTurn({ operation, verb, by });
   const journal = await openJournal(operation, doing.secrets, tell);
   let resource: string | undefined;
   let changed = 0;

@@ -33,7 +33,6 @@ async function setTimer(host: Host, app: string, seconds: number): Promise<void>
     '--property=RestartSec=30s',
     RUNNER,
     'settle',
-    app,
   ]);
   if (output.exitCode === 0) return;
   host.warn(`The old slot of ${app} runs on until the next operation: systemd-run failed: ${output.stderr.trim()}`);
