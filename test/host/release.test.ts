@@ -22,7 +22,7 @@ import { makeProject } from '#test/support/project';
 import { type Asked, ask, type Meanwhile, releaseRequest, rollbackRequest } from '#test/support/release';
 import { killRunners } from '#test/support/runners';
 
-const NAME = 'r1-release';
+const NAME = 'release';
 const DOMAIN = 'release.sandbox.test';
 const STATE = '/var/lib/slipway/releases/shop';
 const LEDGER = '/var/lib/slipway/ledger/shop.ndjson';
