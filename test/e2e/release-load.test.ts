@@ -1,9 +1,21 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import { down, internet, publishAuthorities, publishHostKeys, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import {
+  down,
+  internet,
+  publishAuthorities,
+  publishHostKeys,
+  run,
+  type SandboxHost,
+  setRecord,
+  up,
+} from '#sandbox/sandbox';
 import { deploy } from '#test/support/cli';
 import { startDelayProxy } from '#test/support/delay-proxy';
 import { startLoad } from '#test/support/load';
@@ -25,23 +37,23 @@ const project = makeProject();
 const images: Record<string, string> = {};
 let host: SandboxHost;
 
-function declare(version: 'v1' | 'v2'): void {
-  const environment = { DATABASE_URL: 'none', REDIS_URL: 'none', DEMO_BOOT_MS: String(BOOT) };
+function declare(version: 'v1' | 'v2', warm: string): void {
+  const environment = { DATABASE_URL: 'none', REDIS_URL: 'none', DEMO_BOOT_MS: String(BOOT), WARM: warm };
   project.write('prod', {
     app: 'shop',
     hosts: { vps: { address: host.address, identityFile: host.keyFile, user: host.user } },
     services: { web: { image: images[version], healthcheck: { path: '/up' }, environment } },
     routes: { [DOMAIN]: 'web:3000' },
     // Short, so that the old slot is stopped while its WebSockets are still open.
-    release: { watch: '2s', drain: '3s', warm: '4s' },
+    release: { watch: '2s', drain: '3s', warm },
     certificates: { directory: 'https://acme.sandbox.test:14000/dir', ca: AUTHORITIES },
   });
 }
 
-async function bring(version: 'v1' | 'v2'): Promise<void> {
-  declare(version);
-  const run = await deploy(['up', 'prod', '--project', project.folder]);
-  expect(run.code, run.stderr + run.stdout.slice(-2000)).toBe(0);
+async function bring(version: 'v1' | 'v2', warm = '4s'): Promise<void> {
+  declare(version, warm);
+  const brought = await deploy(['up', 'prod', '--project', project.folder]);
+  expect(brought.code, brought.stderr + brought.stdout.slice(-2000)).toBe(0);
 }
 
 /** What every request comes to that is sent to a port while something is done. */
@@ -93,4 +105,95 @@ test('the same load sees what a reload of nginx in a blue/green by hand loses', 
   const report = await underLoad(peer.port, () => peer.deploy(images['v2'] ?? ''));
   expect(report.failed).toBeGreaterThan(0);
   expect(Object.keys(report.tags).sort()).toEqual(['v1', 'v2']);
+});
+
+type HostSide = typeof import('#release/flags') & typeof import('#release/hold');
+
+/** Has the host's own code do something there, as an operation would. */
+async function onHost(call: `${Extract<keyof HostSide, string>}(${string})`): Promise<void> {
+  const contents = "export * from './src/release/flags.ts'; export * from './src/release/hold.ts';";
+  const bundle = await build({
+    ...{ stdin: { contents, resolveDir: process.cwd() }, bundle: true, write: false },
+    ...{ platform: 'node', format: 'cjs', logLevel: 'error' },
+  });
+  const input = `${bundle.outputFiles[0]?.text}
+const { execFileSync, spawnSync } = require('node:child_process');
+const host = { must: async ([program, ...args]) => void execFileSync(program, args), run: async ([program, ...args]) => void spawnSync(program, args) };
+void module.exports.${call};`;
+  const output = await run(NAME, ['/opt/slipway/current/node', '--input-type=commonjs', '-'], { input });
+  expect(output.stderr).toBe('');
+}
+
+interface Got {
+  readonly status: number;
+  readonly tag: string | undefined;
+  readonly cookies: readonly string[];
+}
+
+function get(path: string, cookie?: string): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const headers = { host: DOMAIN, ...(cookie === undefined ? {} : { cookie }) };
+    const trust = { servername: DOMAIN, ca: readFileSync(AUTHORITIES) };
+    const question = request({ host: host.address, path, headers, agent: false, ...trust }, (response) => {
+      const tag = response.headers['x-demo-version'];
+      const cookies = (response.headers['set-cookie'] ?? []).map((text) => text.split(';')[0] ?? '');
+      response.resume().once('end', () => {
+        resolve({ status: response.statusCode ?? 0, tag: typeof tag === 'string' ? tag : undefined, cookies });
+      });
+    });
+    question.once('error', reject);
+    question.end();
+  });
+}
+
+test('a canary gets its share of clients and keeps them, and either release finds its files, under load', async () => {
+  await bring('v2', '5m');
+  const live = (await run(NAME, ['test', '-e', '/var/lib/slipway/slots/shop/green'])).exitCode === 0 ? 'green' : 'blue';
+  const report = await underLoad(443, async () => {
+    expect((await get('/version')).cookies).toEqual([]);
+    await onHost(`setCanary('shop', '${live}', 50)`);
+    const clients = await Promise.all(Array.from({ length: 30 }, () => get('/version')));
+    for (const { tag, cookies } of clients) {
+      expect(['v1', 'v2']).toContain(tag);
+      expect(cookies).toHaveLength(1);
+      expect(await get('/version', cookies[0])).toMatchObject({ tag, cookies: [] });
+    }
+    await onHost(`setCanary('shop', '${live}', 100)`);
+    for (const { cookies } of clients) expect((await get('/version', cookies[0])).tag).toBe('v1');
+    await onHost(`setCanary('shop', '${live}', 0)`);
+    for (const { cookies } of clients)
+      expect(await get('/version', cookies[0])).toMatchObject({ tag: 'v2', cookies: [] });
+  });
+  expect(report).toMatchObject({ failed: 0, turnedAway: 0, causes: {} });
+  expect(Object.keys(report.tags).sort()).toEqual(['v1', 'v2']);
+
+  // Only one of the two has each of these.
+  for (const version of ['v1', 'v2']) {
+    const hash = createHash('sha256').update(version).digest('hex').slice(0, 10);
+    expect(await get(`/assets/app-${hash}.js`)).toMatchObject({ status: 200, tag: version });
+  }
+  expect(await get('/assets/app-0123456789.js')).toMatchObject({ status: 404 });
+});
+
+test('what cannot run twice is swapped while its requests are held', async () => {
+  const inside = async (script: string) => (await run(NAME, ['sh', '-euc', script], { timeout: 60 })).stdout.trim();
+  const live = (await inside('test ! -e /var/lib/slipway/slots/shop/green || echo green')) || 'blue';
+  const site = '/etc/nginx/sites-enabled/shop.conf';
+  const address = await inside(`sed -n '/_${live} {/,/}/s/.*server \\([0-9.:]*\\).*/\\1/p' ${site}`);
+  const held = JSON.stringify([{ upstream: 'shop_web_3000', address }]);
+  const report = await underLoad(443, async () => {
+    await onHost(`holdRequests(host, 'shop', ${held})`);
+    // What the app is busy with takes three seconds.
+    await sleep(3500);
+    const [container = ''] = (await inside(`docker ps --quiet --filter name=shop-${live}-web`)).split('\n');
+    await inside(`docker restart ${container}`);
+    const ask = `fetch('http://${address}/up').then(async (answer) => console.log(await answer.text()), () => undefined)`;
+    await expect
+      .poll(() => inside(`/opt/slipway/current/node --eval "${ask}"`), { timeout: 30_000, interval: 200 })
+      .toBe('ok');
+    await onHost("releaseRequests('shop')");
+    await sleep(5000);
+  });
+  await onHost(`endHold(host, ${held})`);
+  expect(report).toMatchObject({ failed: 0, turnedAway: 0, causes: {} });
 });
