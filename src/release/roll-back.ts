@@ -19,7 +19,10 @@ function unknown(message: string, app: string): DeployError {
   });
 }
 
-/** The release to go back to: by id or tag, or the one that served before. The newest of a tag, but not the one that serves. */
+/**
+ * The release to go back to: by id or tag, or the one that served before. Of a tag, the one that served last, but not
+ * the one that serves.
+ */
 export function chooseRelease(
   app: string,
   stored: readonly Stored[],
@@ -32,10 +35,14 @@ export function chooseRelease(
     if (before !== undefined) return before.record;
     throw unknown(`${app} has no release to go back to: none served before this one, or it is no longer kept.`, app);
   }
-  const named = stored.filter(({ record }) => record.id === to || record.tag === to);
+  const isNamed = ({ id, tag }: ReleaseRecord): boolean => id === to || tag === to;
+  const named = stored.filter(({ record, outcome }) => outcome?.served === true && isNamed(record));
   const chosen = named.find(({ record }) => record.id !== live);
   if (chosen !== undefined) return chosen.record;
   if (named.length > 0) throw unknown(`${to} serves ${app} already.`, app);
+  if (stored.some(({ record }) => isNamed(record))) {
+    throw unknown(`${to} never served ${app}: it was rejected, or its release was not brought to its end.`, app);
+  }
   throw unknown(`${app} has no release ${to} on this host.`, app);
 }
 

@@ -15,6 +15,7 @@ test('a rollback goes to the release before, to an id, or to the newest of a tag
   expect(chooseRelease('shop', all, 'd', 'b', 'a').id).toBe('a');
   expect(chooseRelease('shop', all, 'd', 'b', 'v1').id).toBe('b');
   expect(chooseRelease('shop', all, 'd', 'b', 'v2').id).toBe('c');
+  expect(chooseRelease('shop', [stored('e', 'v1', false), ...all], 'd', 'c', 'v1').id).toBe('b');
 });
 
 test('what cannot be gone back to is said', () => {
@@ -23,6 +24,7 @@ test('what cannot be gone back to is said', () => {
   expect(() => chooseRelease('shop', all, 'b', 'gone')).toThrow(/no longer kept/);
   expect(() => chooseRelease('shop', all, 'b', 'a', 'v2')).toThrow(/v2 serves shop already/);
   expect(() => chooseRelease('shop', all, 'b', 'a', 'v9')).toThrow(/no release v9/);
+  expect(() => chooseRelease('shop', [stored('c', 'v3', false), ...all], 'b', 'a', 'v3')).toThrow(/v3 never served/);
 });
 
 test('pruning keeps what runs, the last five that served and the last two that did not', () => {
