@@ -2,6 +2,7 @@ import { listed, wrapped } from '#cli/fit';
 import type { Audience } from '#cli/operate';
 import { type Paint, paintFor } from '#cli/paint';
 import { openQuestion } from '#cli/prompter';
+import { releaseSentences } from '#cli/release-sentences';
 import { formatBytes, formatSeconds } from '#core/units';
 import type { Event } from '#protocol/event';
 import type { Change, Step, Trigger } from '#protocol/plan';
@@ -120,7 +121,7 @@ function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<
       ];
     }
     default:
-      return [];
+      return releaseSentences(event, paint);
   }
 }
 

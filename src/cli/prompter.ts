@@ -58,3 +58,15 @@ export async function confirm(message: string): Promise<boolean> {
     });
   }
 }
+
+/** Asks for a line of text. Rejects with `interrupted` on Ctrl-C. */
+export async function askText(message: string): Promise<string> {
+  const { default: inquirer } = await import('inquirer');
+  const prompt = inquirer.createPromptModule(toTerminal);
+  try {
+    const { answer } = await inTurn(() => prompt([{ type: 'input', name: 'answer', message }]));
+    return answer as string;
+  } catch (error) {
+    throw new DeployError('interrupted', 'Nothing was entered.', { hint: 'Run the same command again.', cause: error });
+  }
+}

@@ -508,6 +508,36 @@ export const ERROR_CODES = {
     means: 'Another program on this machine listens on that port.',
     fix: 'Name another with --port.',
   },
+  'not-confirmed': {
+    exit: EXIT.usage,
+    means: 'The environment is protected, and the change was not confirmed.',
+    fix: 'Type the name of the environment when asked, or add --yes where no person is meant to be asked.',
+  },
+  'hosts-disagree': {
+    exit: EXIT.failed,
+    means: 'What was asked for is not the same on all hosts of the environment.',
+    fix: 'Bring its hosts to one release first, with `deploy release <environment> --tag …` or `deploy up <environment>`.',
+  },
+  'digest-unknown': {
+    exit: EXIT.failed,
+    means: 'An image to be promoted came from no registry, so no other host can get it by its digest.',
+    fix: 'Push it to a registry that both environments reach, and release it from there.',
+  },
+  'requests-lost': {
+    exit: EXIT.rejected,
+    means: 'Requests that were sent from this machine during the flip were lost, and the release was taken back.',
+    fix: 'See why with `deploy logs <environment>`; where the way from this machine is to blame, release from elsewhere.',
+  },
+  'other-host-failed': {
+    exit: EXIT.rejected,
+    means: 'The release was called off on this host because it failed on another: all flip, or none.',
+    fix: 'Mend what the other host says, then run the same command again.',
+  },
+  'ledger-broken': {
+    exit: EXIT.failed,
+    means: 'The ledger on a host is not as it was written: an entry was changed, removed or put in.',
+    fix: 'Find out who has been root on the host; from the entry named on, its history proves nothing.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -2,6 +2,7 @@ import { asDeployError, DeployError } from '#core/errors';
 import { commandLine } from '#core/quote';
 import { type Event, parseEvent } from '#protocol/event';
 import type { ProofRefusal, Request } from '#protocol/plan';
+import type { ReleaseWord } from '#protocol/release';
 import type { Connection } from '#ssh/connection';
 import { asRoot, type Bundle, bringRunner, sudoProblem } from '#ssh/runner';
 import type { Session } from '#ssh/session';
@@ -15,6 +16,8 @@ export interface HostSession {
   ask(request: Request): AsyncGenerator<Event>;
   /** Tells the runner that the login it waits for has failed, so that it undoes the change at once. */
   refuseProof(guard: string, failure: string): Promise<void>;
+  /** Tells a release that holds what is to become of it. */
+  sayOfRelease(word: ReleaseWord['release']): Promise<void>;
   close(): void;
 }
 
@@ -102,6 +105,7 @@ function hostSession(
       );
     },
     refuseProof: (guard, failure) => session.write(`${JSON.stringify({ guard, failure } satisfies ProofRefusal)}\n`),
+    sayOfRelease: (word) => session.write(`${JSON.stringify({ release: word } satisfies ReleaseWord)}\n`),
     close: () => session.end(),
   };
 }

@@ -10,6 +10,26 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'show exactly what `up` would do, and change nothing',
     load: () => import('./plan.ts'),
   },
+  release: {
+    summary: 'bring another version live without losing a request',
+    load: () => import('./release.ts'),
+  },
+  rollback: {
+    summary: 'go back to a release that served before',
+    load: () => import('./rollback.ts'),
+  },
+  promote: {
+    summary: 'release what another environment runs, by digest',
+    load: () => import('./promote.ts'),
+  },
+  releases: {
+    summary: 'list the releases that are kept on the hosts',
+    load: () => import('./releases.ts'),
+  },
+  history: {
+    summary: 'show who did what, and verify that none of it was changed',
+    load: () => import('./history.ts'),
+  },
   status: {
     summary: 'show what serves, how its containers are, and who is at work',
     load: () => import('./status.ts'),

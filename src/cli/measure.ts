@@ -1,0 +1,183 @@
+import { type Agent, Agent as HttpsAgent, request } from 'node:https';
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { mainService } from '#cli/images';
+import { DeployError } from '#core/errors';
+import type { Environment } from '#inventory/environment';
+
+/** Seconds a request may take before it counts as lost. */
+const ANSWER = 10;
+
+/** Requests a second that a laptop can send without being the bottleneck itself. */
+const FASTEST = 200;
+
+interface Sample {
+  /** Milliseconds of this process's own clock. */
+  readonly sent: number;
+  readonly ended: number;
+  /** Why it counts as lost; undefined where it was answered. */
+  readonly lost: string | undefined;
+}
+
+/** What the requests of one span of time came to; times in seconds. */
+export interface Span {
+  readonly sent: number;
+  readonly failed: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** What a probe saw: before the flip began, and from then on. */
+export interface Measured {
+  readonly sent: number;
+  readonly failed: number;
+  readonly before: Span;
+  readonly after: Span;
+  /** Why the first request from the flip on was lost. */
+  readonly why: string | undefined;
+}
+
+/** A number below which a share of all values lies. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+}
+
+function spanOf(samples: readonly Sample[]): Span {
+  const seconds = samples.filter(({ lost }) => lost === undefined).map(({ sent, ended }) => (ended - sent) / 1000);
+  return {
+    sent: samples.length,
+    failed: samples.length - seconds.length,
+    p50: quantile(seconds, 0.5),
+    p99: quantile(seconds, 0.99),
+  };
+}
+
+/** Divides samples at the moment of the flip: one that was under way then counts as after it. */
+export function measured(samples: readonly Sample[], flip: number | undefined): Measured {
+  const before = samples.filter(({ ended }) => flip === undefined || ended < flip);
+  const after = samples.filter(({ ended }) => flip !== undefined && ended >= flip);
+  return {
+    sent: samples.length,
+    failed: samples.filter(({ lost }) => lost !== undefined).length,
+    before: spanOf(before),
+    after: spanOf(after),
+    why: after.find(({ lost }) => lost !== undefined)?.lost,
+  };
+}
+
+interface Place {
+  readonly domain: string;
+  readonly address: string;
+  readonly path: string;
+}
+
+function ask(
+  { domain, address, path }: Place,
+  agent: Agent | false,
+  ca: readonly string[] | undefined,
+): Promise<Sample> {
+  const sent = performance.now();
+  return new Promise((resolve) => {
+    const end = (lost: string | undefined) => resolve({ sent, ended: performance.now(), lost });
+    const question = request(
+      {
+        host: address,
+        servername: domain,
+        path,
+        agent,
+        timeout: ANSWER * 1000,
+        headers: { host: domain, 'user-agent': 'slipway-probe' },
+        ...(ca === undefined ? {} : { ca: [...ca] }),
+      },
+      (response) => {
+        response.resume();
+        const status = response.statusCode ?? 0;
+        response.once('end', () => end(status >= 500 ? `https://${domain}${path} answered ${status}` : undefined));
+        response.once('error', (error) => end(`https://${domain}${path} broke off: ${error.message}`));
+      },
+    );
+    question.once('timeout', () => question.destroy(new Error(`no answer within ${ANSWER} s`)));
+    question.once('error', (error) => end(`https://${domain}${path}: ${error.message}`));
+    question.end();
+  });
+}
+
+/** Requests that are being sent. */
+export interface Probe {
+  /** To be called right before the flip: what ends later was affected by it. */
+  flipping(): void;
+  /** Resolves with the reason as soon as a request that the flip may have affected is lost. */
+  readonly loss: Promise<string>;
+  /** What was seen so far. */
+  read(): Measured;
+  /** Sends no more and waits for the last answers. */
+  stop(): Promise<Measured>;
+}
+
+/** Reads a number of requests a second as a person writes it. */
+export function rateOf(text: string): number {
+  const rate = Number(text);
+  if (Number.isFinite(rate) && rate > 0 && rate <= FASTEST) return rate;
+  throw new DeployError('usage', `--probe ${text} is no number of requests a second.`, {
+    hint: `Write it like --probe 20; at most ${FASTEST}.`,
+  });
+}
+
+/**
+ * Sends requests to the public URLs of an environment at a fixed rate, whether or not they are answered: every second
+ * one over a connection that is kept, the others over new ones.
+ */
+export function startProbe(environment: Environment, hosts: readonly string[], rate: number): Probe {
+  const path = environment.services[mainService(environment) ?? '']?.healthPath ?? '/';
+  const places = environment.routes.flatMap(({ domain, paths }) =>
+    hosts.map((host) => ({
+      domain,
+      address: environment.hosts[host]?.address ?? host,
+      // The health path is that of the first route's service; elsewhere the root says enough.
+      path: paths.some(({ service }) => service === mainService(environment)) ? path : '/',
+    })),
+  );
+  const { ca } = environment.certificates;
+  const authorities = ca === undefined ? undefined : [...rootCertificates, ca];
+  const agent = new HttpsAgent({ keepAlive: true });
+  const samples: Sample[] = [];
+  const open = new Set<Promise<void>>();
+  let flip: number | undefined;
+  let count = 0;
+  let lose: (why: string) => void = () => undefined;
+  const loss = new Promise<string>((resolve) => {
+    lose = resolve;
+  });
+  const send = () => {
+    const place = places[count % places.length];
+    if (place === undefined) return;
+    const kept = Math.floor(count / places.length) % 2 === 0 ? agent : false;
+    count += 1;
+    const sending = ask(place, kept, authorities).then((sample) => {
+      samples.push(sample);
+      open.delete(sending);
+      if (sample.lost !== undefined && flip !== undefined && sample.ended >= flip) lose(sample.lost);
+    });
+    open.add(sending);
+  };
+  const started = performance.now();
+  const timer = setInterval(
+    () => {
+      while (count < ((performance.now() - started) / 1000) * rate) send();
+    },
+    Math.max(5, 500 / rate),
+  );
+  return {
+    flipping() {
+      flip = performance.now();
+    },
+    loss,
+    read: () => measured(samples, flip),
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(open);
+      agent.destroy();
+      return measured(samples, flip);
+    },
+  };
+}

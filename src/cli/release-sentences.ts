@@ -1,0 +1,43 @@
+import type { Paint } from '#cli/paint';
+import { formatSeconds } from '#core/units';
+import type { Event } from '#protocol/event';
+
+/** Seconds as those who measure latency read them: `34 ms`. */
+export function asMilliseconds(seconds: number): string {
+  return seconds >= 10 ? formatSeconds(seconds) : `${Math.round(seconds * 1000)} ms`;
+}
+
+/** What an event of a release says to a person; nothing for those that only machines need. */
+export function releaseSentences(event: Event, paint: Paint): string[] {
+  const done = (text: string) => [`    ${paint.green('✓')} ${text}`];
+  switch (event.type) {
+    case 'release.state':
+      if (event.state === 'gated') return done(`${event.tag} answers well in the ${event.slot} slot`);
+      return [];
+    case 'release.flipped': {
+      const until = event.from === undefined ? '' : paint.dim(` (${event.from} until now)`);
+      return done(`${paint.bold(`requests go to ${event.tag}`)}${until}`);
+    }
+    case 'release.watched': {
+      const { now, before, seconds } = event;
+      const errors = now.errors === 0 ? 'no error' : `${now.errors} errors`;
+      const latency = now.requests === 0 ? '' : `, p99 ${asMilliseconds(now.p99)}`;
+      const then = before.requests === 0 ? '' : ` (${asMilliseconds(before.p99)} before)`;
+      return done(
+        `watched for ${formatSeconds(seconds)}: ${now.requests} requests, ${errors}${latency}${paint.dim(then)}`,
+      );
+    }
+    case 'release.taken-back':
+      return [paint.red(`    ✗ ${event.tag} was taken back: ${event.why}`)];
+    case 'release.drained': {
+      if (event.left === 0) return done(`${event.tag} has finished its requests in ${formatSeconds(event.seconds)}`);
+      return [
+        paint.yellow(
+          `    ! ${event.left} connections to ${event.tag} were still open after ${formatSeconds(event.seconds)}`,
+        ),
+      ];
+    }
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,256 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { whoAsks } from '#cli/ask';
+import { imagesTagged, mainService, withImages } from '#cli/images';
+import { type Measured, type Probe, rateOf, startProbe } from '#cli/measure';
+import { narrator } from '#cli/narrator';
+import { type Audience, declarationsFor, hostsOf } from '#cli/operate';
+import { paintFor } from '#cli/paint';
+import { printError } from '#cli/print-error';
+import { probeRoutes } from '#cli/probe';
+import { projectDirectory } from '#cli/project';
+import { confirmProtected } from '#cli/protection';
+import { type Released, releaseHosts } from '#cli/release-hosts';
+import { asMilliseconds } from '#cli/release-sentences';
+import { ERROR_CODES, EXIT } from '#core/error-codes';
+import { DeployError } from '#core/errors';
+import type { Environment, Host } from '#inventory/environment';
+import { loadEnvironment } from '#inventory/load';
+import type { Facts } from '#protocol/facts';
+import type { Request } from '#protocol/plan';
+
+/** Seconds that the probe goes on after the last host has flipped. */
+const AFTERWARDS = 3;
+
+/** Seconds of requests before the flip, so that there is something to compare with. */
+const BEFOREHAND = 2;
+
+export interface ReleaseOptions {
+  readonly tag?: string;
+  readonly probe?: string;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+  readonly yes?: boolean;
+  readonly project?: string;
+}
+
+/** What is to become live, in the words of the question that confirms it. */
+interface Plan {
+  readonly environment: Environment;
+  readonly doing: string;
+  readonly request: (host: Host, facts: Facts, hold: boolean) => Promise<Request>;
+}
+
+/** The one request that brings an environment's release to a host. */
+function releaseRequest(environment: Environment): Plan['request'] {
+  return async (host, facts, hold) => {
+    const declarations = await declarationsFor(environment, host.name, facts);
+    const declared = declarations.find(({ kind }) => kind === 'release');
+    if (declared === undefined) {
+      throw new DeployError('usage', `${environment.name} has no service to release.`, {
+        hint: `Declare one below \`services\` in inventory/${environment.name}.yaml.`,
+      });
+    }
+    return {
+      verb: 'release',
+      app: environment.app,
+      environment: environment.name,
+      by: whoAsks(),
+      release: declared.props,
+      secrets: Object.values(environment.secrets),
+      hold,
+    };
+  };
+}
+
+/** Prints events as NDJSON for machines. */
+function recorder(): Audience & { end(): void } {
+  return {
+    event: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
+    progress: () => undefined,
+    end: () => undefined,
+  };
+}
+
+function reportProbe({ sent, failed, before, after, why }: Measured, json: boolean): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ type: 'probe.measured', sent, failed, before, after, why })}\n`);
+    return;
+  }
+  const paint = paintFor(process.stderr);
+  const lost = failed === 0 ? paint.green('none lost') : paint.red(`${failed} lost`);
+  const latency = ({ p50, p99 }: Measured['before']) => `p50 ${asMilliseconds(p50)}, p99 ${asMilliseconds(p99)}`;
+  process.stderr.write(
+    `  ${after.failed === 0 ? paint.green('✓') : paint.red('✗')} ${paint.bold(`${sent} requests from here, `)}${lost}\n` +
+      `    before the flip ${String(before.sent).padStart(5)}: ${latency(before)}\n` +
+      `    from it on      ${String(after.sent).padStart(5)}: ${latency(after)}\n`,
+  );
+}
+
+/** Goes back on hosts where the loss was seen too late for the release itself to be taken back. */
+async function goBack(
+  environment: Environment,
+  late: readonly Host[],
+  audience: Audience,
+): Promise<readonly Released[]> {
+  const request = async (_: Host, __: Facts, hold: boolean): Promise<Request> => ({
+    verb: 'rollback',
+    app: environment.app,
+    environment: environment.name,
+    by: whoAsks(),
+    hold,
+  });
+  return releaseHosts(environment, late, { request, hold: false, wait: true, audience });
+}
+
+function isLost(why: string, host: string): DeployError {
+  return new DeployError('requests-lost', `A request was lost during the flip: ${why}. The release was taken back.`, {
+    hint: ERROR_CODES['requests-lost'].fix,
+    host,
+  });
+}
+
+interface Ended {
+  readonly results: readonly Released[];
+  readonly measured: Measured | undefined;
+}
+
+async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, audience: Audience): Promise<Ended> {
+  const { environment, request } = plan;
+  const rate = options.probe === undefined ? undefined : rateOf(options.probe);
+  const names = hosts.map(({ name }) => name);
+  const probe: Probe | undefined = rate === undefined ? undefined : startProbe(environment, names, rate);
+  // Requests that were lost before anything was flipped say nothing of the release.
+  const started = sleep(BEFOREHAND * 1000);
+  const asked: Plan['request'] = async (...about) => {
+    if (probe !== undefined) await started;
+    return request(...about);
+  };
+  const results = await releaseHosts(environment, hosts, {
+    request: asked,
+    hold: hosts.length > 1 || probe !== undefined,
+    wait: options.wait === true,
+    audience,
+    ...(probe === undefined ? {} : { flipping: () => probe.flipping(), alarm: probe.loss }),
+  });
+  if (probe === undefined) return { results, measured: undefined };
+  if (results.some(({ changed }) => changed)) await Promise.race([sleep(AFTERWARDS * 1000), probe.loss]);
+  const measured = await probe.stop();
+  const { why } = measured;
+  if (why === undefined) return { results, measured };
+  const late = hosts.filter(({ name }) =>
+    results.some(({ host, changed, error }) => host === name && changed && !error),
+  );
+  await goBack(environment, late, audience);
+  return {
+    measured,
+    results: results.map((result) =>
+      result.error === undefined || result.error.code === 'release-taken-back'
+        ? { ...result, changed: false, error: isLost(why, result.host) }
+        : result,
+    ),
+  };
+}
+
+/** Carries a plan out on all hosts of an environment, tells how it went, and resolves with the exit code. */
+export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<number> {
+  const { environment } = plan;
+  const json = options.json === true;
+  await confirmProtected(environment, plan.doing, options.yes === true);
+  const hosts = hostsOf(environment, []);
+  const told = json ? recorder() : narrator(hosts.map(({ name }) => name));
+  // What a host is like is no news to whoever releases twice a day.
+  const audience: Audience = json
+    ? told
+    : {
+        ...told,
+        event: (event) =>
+          event.type === 'hello' || event.type === 'operation.finished' ? undefined : told.event(event),
+      };
+  const interrupted = () => {
+    told.end();
+    process.stderr.write(
+      `\nInterrupted here. What has not flipped is undone; what has goes on: \`deploy attach ${environment.name}\`.\n`,
+    );
+    process.exit(EXIT.interrupted);
+  };
+  process.once('SIGINT', interrupted);
+  process.once('SIGTERM', interrupted);
+  const started = performance.now();
+  const { results, measured } = await run(plan, hosts, options, audience);
+  told.end();
+  if (measured !== undefined) reportProbe(measured, json);
+  const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
+  for (const error of failed) printError(error, { json, environment: environment.name });
+  if (failed.length > 0) {
+    // What another host's failure has called off has no exit code of its own.
+    const causes = failed.filter(({ code }) => code !== 'other-host-failed').map(({ exitCode }) => exitCode);
+    const [first = EXIT.failed] = causes;
+    return causes.every((code) => code === first) ? first : EXIT.failed;
+  }
+  const changed = results.some((result) => result.changed);
+  if (!json) {
+    const paint = paintFor(process.stderr);
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    process.stderr.write(
+      changed
+        ? `  ${paint.green('✓')} ${paint.bold('done')}${paint.dim(` in ${seconds} s`)}\n`
+        : `  ${paint.green('✓')} no change: that is what serves\n`,
+    );
+  }
+  if (!changed || measured !== undefined) return EXIT.done;
+  return probeRoutes(
+    environment,
+    hosts.map(({ name }) => name),
+    { json },
+  );
+}
+
+/** `deploy release`: brings a tag, or what the inventory names, live on all hosts. */
+export async function release(name: string, options: ReleaseOptions): Promise<number> {
+  const declared = await loadEnvironment(projectDirectory(options.project), name);
+  const { tag } = options;
+  const environment = tag === undefined ? declared : withImages(declared, imagesTagged(declared, tag));
+  const image = environment.services[mainService(environment) ?? '']?.image ?? '';
+  const code = await carryOut(
+    { environment, doing: `release ${tag ?? image}`, request: releaseRequest(environment) },
+    options,
+  );
+  if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
+    process.stderr.write(
+      `  ! inventory/${name}.yaml still names ${declared.services[mainService(declared) ?? '']?.image}; \`deploy up ${name}\` would release that\n`,
+    );
+  }
+  return code;
+}
+
+/** `deploy rollback`: back to the release that served before, or to one that is named by tag or id. */
+export async function rollback(name: string, options: ReleaseOptions & { readonly to?: string }): Promise<number> {
+  const environment = await loadEnvironment(projectDirectory(options.project), name);
+  const { to } = options;
+  return carryOut(
+    {
+      environment,
+      doing: `go back to ${to ?? 'the release before'}`,
+      request: async (_host, _facts, hold) => ({
+        verb: 'rollback',
+        app: environment.app,
+        environment: environment.name,
+        by: whoAsks(),
+        hold,
+        ...(to === undefined ? {} : { to }),
+      }),
+    },
+    options,
+  );
+}
+
+/** Releases an environment with the given images. */
+export function releaseImages(
+  declared: Environment,
+  images: Readonly<Record<string, string>>,
+  doing: string,
+  options: ReleaseOptions,
+): Promise<number> {
+  const environment = withImages(declared, images);
+  return carryOut({ environment, doing, request: releaseRequest(environment) }, options);
+}

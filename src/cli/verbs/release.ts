@@ -1,0 +1,25 @@
+import { type ReleaseOptions, release } from '#cli/release';
+import type { Verb } from '#cli/verb';
+
+export const verb: Verb = {
+  define(command) {
+    command
+      .argument('<environment>', 'the environment: a file below inventory/, without .yaml')
+      .option(
+        '--tag <tag>',
+        "the tag, or sha256:… digest, of the app's own images; by default what the inventory names",
+      )
+      .option('--probe <rate>', 'send so many requests a second to the public URLs meanwhile; a lost one takes it back')
+      .option('--wait', 'wait for another operation on a host to end, instead of exiting with 5')
+      .option('--yes', 'do not ask, where the environment is protected')
+      .option('--json', 'print every event as a line of JSON to standard output')
+      .option('--project <folder>', 'the folder that holds inventory/')
+      .addHelpText(
+        'after',
+        '\nThe new release starts beside the one that serves, has to answer well, and then gets all requests at once. With\nseveral hosts all of them get ready first, and one that fails keeps all from flipping.\n\nExit codes: 0 done, 1 failed, 2 usage, 4 rejected or taken back, 5 locked, 6 host unreachable.',
+      )
+      .action(async (environment: string, options: ReleaseOptions) => {
+        process.exitCode = await release(environment, options);
+      });
+  },
+};
