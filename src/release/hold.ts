@@ -15,7 +15,10 @@ export interface Held {
 /** Connections that wait at most; nginx's own limit on connections is usually the smaller. */
 const BACKLOG = 4096;
 
-const SOCKETS = '/run/slipway/hold';
+/** Where an upstream's requests wait; nginx is told the same. */
+export function socketOf(upstream: string): string {
+  return `/run/slipway/hold/${upstream}.sock`;
+}
 
 const unitOf = (upstream: string): string => `slipway-hold-${upstream}`;
 
@@ -40,7 +43,7 @@ export async function holdRequests(
   await endHold(host, held);
   for (const { upstream, address } of held) {
     const socket = {
-      ListenStream: `${SOCKETS}/${upstream}.sock`,
+      ListenStream: socketOf(upstream),
       Backlog: BACKLOG,
       SocketUser: 'www-data',
       SocketMode: '0600',

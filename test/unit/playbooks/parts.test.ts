@@ -7,9 +7,11 @@ import { dockerSource } from '#playbooks/docker-source';
 import { environmentFile } from '#playbooks/environment-file';
 import { requiredRsaSize, rsaBits } from '#playbooks/harden/ssh-keys';
 import { postgresUser, redisUser } from '#playbooks/image-user';
-import { CONFIGURATION, RUNNER } from '#playbooks/places';
+import { CONFIGURATION, flagsFolder, holdSocket, RUNNER } from '#playbooks/places';
 import { nominalMemory, postgresMemory } from '#playbooks/postgres-memory';
 import type { Facts } from '#protocol/facts';
+import { flagsOf } from '#release/flags';
+import { socketOf } from '#release/hold';
 
 const GB = 1024 ** 3;
 
@@ -110,6 +112,8 @@ describe('what a host needs', () => {
 
   test('places are where the host side has them', () => {
     expect(RUNNER).toBe(`${PATHS.software}/current/slipway-host`);
+    expect(flagsFolder('shop')).toBe(flagsOf('shop'));
+    expect(holdSocket('shop_web_3000')).toBe(socketOf('shop_web_3000'));
     expect(CONFIGURATION).toBe(PATHS.configuration);
   });
 });
