@@ -4,6 +4,8 @@ import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { setCanary } from '#release/flags';
+import type { endHold, holdRequests, releaseRequests } from '#release/hold';
 import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
 import {
@@ -107,10 +109,15 @@ test('the same load sees what a reload of nginx in a blue/green by hand loses', 
   expect(Object.keys(report.tags).sort()).toEqual(['v1', 'v2']);
 });
 
-type HostSide = typeof import('#release/flags') & typeof import('#release/hold');
+interface HostSide {
+  readonly setCanary: typeof setCanary;
+  readonly holdRequests: typeof holdRequests;
+  readonly releaseRequests: typeof releaseRequests;
+  readonly endHold: typeof endHold;
+}
 
 /** Has the host's own code do something there, as an operation would. */
-async function onHost(call: `${Extract<keyof HostSide, string>}(${string})`): Promise<void> {
+async function onHost(call: `${keyof HostSide}(${string})`): Promise<void> {
   const contents = "export * from './src/release/flags.ts'; export * from './src/release/hold.ts';";
   const bundle = await build({
     ...{ stdin: { contents, resolveDir: process.cwd() }, bundle: true, write: false },
