@@ -4,6 +4,7 @@ import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { probeRoutes } from '#cli/probe';
 import { projectDirectory } from '#cli/project';
+import { confirmProtected } from '#cli/protection';
 import { EXIT } from '#core/error-codes';
 import { loadEnvironment } from '#inventory/load';
 import type { Event } from '#protocol/event';
@@ -13,6 +14,7 @@ export interface ConvergeOptions {
   readonly askPassword?: boolean;
   readonly json?: boolean;
   readonly exitCode?: boolean;
+  readonly yes?: boolean;
   readonly project?: string;
 }
 
@@ -52,6 +54,7 @@ function planPrinter(inner: Audience & { end(): void }, several: boolean): Audie
 export async function converge(verb: 'plan' | 'up', name: string, options: ConvergeOptions): Promise<number> {
   const environment = await loadEnvironment(projectDirectory(options.project), name);
   const hosts = hostsOf(environment, options.host ?? []).map((host) => host.name);
+  if (verb === 'up') await confirmProtected(environment, 'change it', options.yes === true);
   const told = options.json === true ? recorder() : narrator(hosts);
   const audience = verb === 'plan' && options.json !== true ? planPrinter(told, hosts.length > 1) : told;
   if (options.json !== true) for (const warning of environment.warnings) process.stderr.write(`! ${warning}\n`);

@@ -1,4 +1,4 @@
-import { type Agent, Agent as HttpsAgent, request } from 'node:https';
+import { type Agent, Agent as HttpsAgent, type RequestOptions, request } from 'node:https';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { mainService } from '#cli/images';
 import { DeployError } from '#core/errors';
@@ -78,23 +78,21 @@ function ask({ domain, address, path }: Place, agent: Agent | false, secureConte
   const sent = performance.now();
   return new Promise((resolve) => {
     const end = (lost: string | undefined) => resolve({ sent, ended: performance.now(), lost });
-    const question = request(
-      {
-        host: address,
-        servername: domain,
-        path,
-        agent,
-        timeout: ANSWER * 1000,
-        headers: { host: domain, 'user-agent': 'slipway-probe' },
-        secureContext,
-      },
-      (response) => {
-        response.resume();
-        const status = response.statusCode ?? 0;
-        response.once('end', () => end(status >= 500 ? `https://${domain}${path} answered ${status}` : undefined));
-        response.once('error', (error) => end(`https://${domain}${path} broke off: ${error.message}`));
-      },
-    );
+    const options: RequestOptions & { secureContext: SecureContext } = {
+      host: address,
+      servername: domain,
+      path,
+      agent,
+      timeout: ANSWER * 1000,
+      headers: { host: domain, 'user-agent': 'slipway-probe' },
+      secureContext,
+    };
+    const question = request(options, (response) => {
+      response.resume();
+      const status = response.statusCode ?? 0;
+      response.once('end', () => end(status >= 500 ? `https://${domain}${path} answered ${status}` : undefined));
+      response.once('error', (error) => end(`https://${domain}${path} broke off: ${error.message}`));
+    });
     question.once('timeout', () => question.destroy(new Error(`no answer within ${ANSWER} s`)));
     question.once('error', (error) => end(`https://${domain}${path}: ${error.message}`));
     question.end();

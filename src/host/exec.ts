@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asDeployError, DeployError } from '#core/errors';
+import { redactor } from '#core/redact';
 import { type ExecEnd, type ExecRequest, execRequestSchema, resizeSchema } from '#protocol/exec';
 import { FRAME, type Frame, frame, frames } from '#protocol/frames';
 import type { Host } from '#resources/resource';
 import { runningContainer } from './app-containers.ts';
 import { apart, dockerConversation } from './docker-stream.ts';
 import { readFacts } from './facts.ts';
+import { appendLedger } from './ledger.ts';
 import { createHost } from './machine.ts';
 
 interface Running {
@@ -76,6 +78,9 @@ async function converse(host: Host, request: ExecRequest, incoming: AsyncGenerat
       hint: 'Check that the program exists in the image, and how it is spelt.',
     });
   });
+  const redact = redactor(request.secrets);
+  const args = { target, command: command.map(redact) };
+  await appendLedger(app, { who: request.by, op: 'exec', args, result: 'done' });
   // Whoever typed the command has gone, so what still runs is told to go as a terminal that closes would.
   void listen(host, id, socket, incoming).then(
     async () => {

@@ -3,6 +3,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LedgerEntry, ledgerEntrySchema } from '#protocol/release';
 import { readTextIfThere } from './files.ts';
+import { takeTurn } from './lock.ts';
 import { PATHS } from './paths.ts';
 
 /** What an operation leaves in the ledger; the rest of an entry follows from what stands there already. */
@@ -61,9 +62,10 @@ export async function readLedger(app: string): Promise<string> {
   return (await readTextIfThere(ledgerPath(app))) ?? '';
 }
 
-/** Adds an entry to an app's ledger, synced to disk. Whoever calls holds the operation lock. */
+/** Adds an entry to an app's ledger, synced to disk; those that are added at the same time take turns. */
 export async function appendLedger(app: string, note: LedgerNote): Promise<void> {
   await mkdir(PATHS.ledger, { recursive: true, mode: 0o700 });
+  await using _turn = await takeTurn('ledger.lock');
   const text = await readLedger(app);
   const last = entriesOf(text).at(-1);
   const content = {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
+import { formatSeconds } from '#core/units';
 import { readTextIfThere } from './files.ts';
 import { PATHS } from './paths.ts';
 
@@ -25,6 +26,14 @@ function flock(descriptor: number, ...flags: string[]): Promise<boolean> {
   });
 }
 
+/** Waits for a lock that is only ever held for as long as a file is written. */
+export async function takeTurn(path: string): Promise<AsyncDisposable> {
+  await mkdir(PATHS.run, { recursive: true, mode: 0o755 });
+  const handle = await open(join(PATHS.run, path), 'a', 0o600);
+  await flock(handle.fd, '--exclusive', '--timeout', '10');
+  return { [Symbol.asyncDispose]: () => handle.close() };
+}
+
 /** Who is at work on this host; undefined where nobody is. */
 export async function lockHolder(): Promise<Holder | undefined> {
   const text = await readTextIfThere(HOLDER);
@@ -36,6 +45,10 @@ export async function lockHolder(): Promise<Holder | undefined> {
   } finally {
     await handle.close();
   }
+}
+
+function workedFor(since: string | undefined): string {
+  return formatSeconds(since === undefined ? 0 : Math.max(0, (Date.now() - Date.parse(since)) / 1000));
 }
 
 /**
@@ -50,7 +63,7 @@ export async function takeLock(holder: Omit<Holder, 'pid' | 'since'>): Promise<A
     const other = JSON.parse((await readTextIfThere(HOLDER)) ?? '{}') as Partial<Holder>;
     throw new DeployError(
       'locked',
-      `\`deploy ${other.verb ?? '?'}\` by ${other.by ?? 'somebody'} is at work on this host since ${other.since ?? 'a moment ago'}.`,
+      `\`deploy ${other.verb ?? '?'}\` by ${other.by ?? 'somebody'} has been at work on this host for ${workedFor(other.since)}.`,
       { hint: `Follow it with \`deploy attach\`, or run the same command again when it has ended.` },
     );
   }

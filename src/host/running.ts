@@ -49,6 +49,9 @@ export async function answerRunning(request: RunningRequest, facts: Facts, tell:
       else await endMaintenance(app);
       const maintenance = await readMaintenance(app);
       changed = 1;
+      const args = on ? { switched: 'on', ...(allow.length === 0 ? {} : { allow }) } : { switched: 'off' };
+      const { appendLedger } = await import('#host/ledger');
+      await appendLedger(app, { who: by, op: request.verb, args, result: 'done' });
       await say(tell, { type: 'maintenance.switched', app, ...(maintenance === undefined ? {} : { maintenance }) });
       break;
     }
