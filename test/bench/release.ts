@@ -5,7 +5,7 @@ import { AUTHORITIES } from '#sandbox/places';
 import { type Internet, internet, publishAuthorities, type SandboxHost, setRecord } from '#sandbox/sandbox';
 import { startDelayProxy } from '#test/support/delay-proxy';
 import { startLoad } from '#test/support/load';
-import { type Control, control } from '#test/support/load-controls';
+import { CONTROL_PORTS, type Control, control } from '#test/support/load-controls';
 import { allFrom, type Entry, latencyOf } from '#test/support/load-record';
 import { deploy } from './deploy.ts';
 import { benchHosts } from './hosts.ts';
@@ -54,19 +54,19 @@ interface Outcome {
 
 /** Somebody's way to release and to go back. */
 interface Way {
+  readonly name: string;
   readonly port: number;
   release(round: number): Promise<unknown>;
   goBack(round: number): Promise<unknown>;
 }
 
-async function underLoad(host: SandboxHost, link: Link, rate: number, rounds: number, way: Way): Promise<Outcome> {
-  const oneWay = link === 'direct' ? 0 : ONE_WAY.load;
-  await using far = await passage(host, way.port, oneWay);
-  const load = await startLoad({ ...far, domain: DOMAIN, ca: readFileSync(AUTHORITIES, 'utf8') }, rate);
+async function underLoad(address: string, rate: number, rounds: number, way: Way): Promise<Outcome> {
+  const target = { address, port: way.port, domain: DOMAIN, ca: readFileSync(AUTHORITIES, 'utf8') };
+  const load = await startLoad(target, rate);
   const turns: Turn[] = [];
   await sleep(STEADY);
   for (let round = 1; round <= rounds; round += 1) {
-    console.error(`round ${round} of ${rounds}, ${link}`);
+    console.error(`round ${round} of ${rounds}, ${way.name}`);
     turns.push({ what: 'release', tag: 'v2', began: Date.now() });
     await way.release(round);
     await sleep(STEADY);
@@ -78,15 +78,16 @@ async function underLoad(host: SandboxHost, link: Link, rate: number, rounds: nu
   return { entries, turns };
 }
 
-async function passage(host: SandboxHost, port: number, oneWay: number, listen?: { host: string; port: number }) {
-  if (oneWay === 0) return { address: host.address, port, [Symbol.asyncDispose]: async () => undefined };
-  const proxy = await startDelayProxy({
-    host: host.address,
-    port,
-    oneWay,
-    ...(listen === undefined ? {} : { listen }),
-  });
-  return { address: listen?.host ?? '127.0.0.1', port: proxy.port, [Symbol.asyncDispose]: () => proxy.stop() };
+/** The host as it looks from far away: its doors at an address of their own. */
+async function farAway(host: SandboxHost): Promise<AsyncDisposable> {
+  const doors = [22, 443, CONTROL_PORTS.reload].map((port) =>
+    startDelayProxy({
+      ...{ host: host.address, port, listen: { host: FAR, port } },
+      oneWay: port === 22 ? ONE_WAY.ssh : ONE_WAY.load,
+    }),
+  );
+  const open = await Promise.all(doors);
+  return { [Symbol.asyncDispose]: async () => void (await Promise.all(open.map((door) => door.stop()))) };
 }
 
 /** Seconds from each command until nobody but the wanted release answered. */
@@ -131,6 +132,7 @@ function causes(outcome: Outcome): string {
 
 function slipway(port: number, project: Project, declare: (round: number) => void): Way {
   return {
+    name: 'Slipway',
     port,
     async release(round) {
       declare(round);
@@ -141,7 +143,12 @@ function slipway(port: number, project: Project, declare: (round: number) => voi
 }
 
 function byHand({ port, deploy: release }: Control, images: Readonly<Record<string, string>>): Way {
-  return { port, release: () => release(images['v2'] ?? ''), goBack: () => release(images['v1'] ?? '') };
+  return {
+    name: 'by hand',
+    port,
+    release: () => release(images['v2'] ?? ''),
+    goBack: () => release(images['v1'] ?? ''),
+  };
 }
 
 function rowsOf(link: Link, ours: Outcome, theirs: Outcome): readonly Row[] {
@@ -183,13 +190,13 @@ export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
   const [host] = hosts;
   if (host === undefined) return;
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
-  await using line = await passage(host, 22, ONE_WAY.ssh, { host: FAR, port: 22 });
+  await using _far = await farAway(host);
   const conditions = circumstances();
   const rows: Row[] = [];
   const notes: string[] = [];
   let hand: Control | undefined;
   for (const link of ['direct', '50ms'] as const) {
-    const address = link === 'direct' ? host.address : line.address;
+    const address = link === 'direct' ? host.address : FAR;
     const to = wayTo(host, address);
     using project = makeProject([to], there);
     const declare = (round: number) => {
@@ -200,8 +207,8 @@ export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
     console.error(`bringing the host up, ${link}`);
     await deploy('up', project);
     hand ??= await control('reload', { host, domain: DOMAIN, boot: BOOT }, images['v1'] ?? '');
-    const ours = await underLoad(host, link, rate, rounds, slipway(443, project, declare));
-    const theirs = await underLoad(host, link, rate, rounds, byHand(hand, images));
+    const ours = await underLoad(address, rate, rounds, slipway(443, project, declare));
+    const theirs = await underLoad(address, rate, rounds, byHand(hand, images));
     const samples = (['release', 'rollback'] as const).flatMap((what) => [
       [`${what}, Slipway, ${link}`, timesOf(ours, what)] as const,
       [`${what}, by hand, ${link}`, timesOf(theirs, what)] as const,

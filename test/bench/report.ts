@@ -24,7 +24,8 @@ export function row(parts: Omit<Row, 'ratio' | 'unit'> & { readonly unit?: strin
     slipway: round(slipway),
     peer,
     peerValue: round(peerValue),
-    ratio: round(slipway / peerValue),
+    // Where nobody lost anything the two are equal.
+    ratio: slipway === peerValue ? 1 : round(slipway / peerValue),
   };
 }
 

@@ -76,12 +76,13 @@ sleep 5
 IMAGE=$1 docker compose --file $old.yaml stop
 `;
 
-const PORTS: Readonly<Record<ControlName, number>> = { compose: 8443, reload: 8444 };
+/** The port of each way, so that one can stand in front of it. */
+export const CONTROL_PORTS: Readonly<Record<ControlName, number>> = { compose: 8443, reload: 8444 };
 
 /** Prepares one of the ways on a host that Slipway brought up, and starts a first image; its port is opened in ufw. */
 export async function control(name: ControlName, place: Place, image: string): Promise<Control> {
   const { host, domain, boot } = place;
-  const port = PORTS[name];
+  const port = CONTROL_PORTS[name];
   const write = (file: string, text: string) => run(host.name, ['tee', file], { input: text });
   await must(host.name, `mkdir -p ${FOLDER}; command -v wget || apt-get install --yes --quiet wget`);
   await must(host.name, `ufw allow ${port}/tcp`);
