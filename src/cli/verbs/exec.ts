@@ -92,7 +92,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nRuns in a container of the live slot, in a terminal where you are at one, and exits with the command’s own code.\nWho ran what is kept on the host: see `deploy history`.',
+        '\nRuns in a container of the live slot, in a terminal where you are at one, and\nexits with its own code. Who ran what is kept on the host: see\n`deploy history`.',
       )
       .action(async (environment: string, service: string, words: readonly string[], options: ExecOptions) => {
         process.exitCode = await exec(environment, service, words, options);

@@ -91,7 +91,7 @@ export const verb: Verb = {
       .option('--host <name...>', 'only these hosts')
       .option('--json', 'print every line as JSON')
       .option('--project <folder>', 'the folder that holds inventory/')
-      .addHelpText('after', '\nWhat serves is shown: the containers of the live slot, the workers, an accessory.')
+      .addHelpText('after', '\nWhat serves is shown: the containers of the live slot, the workers, an\naccessory.')
       .action(async (environment: string, service: string | undefined, options: LogsOptions) => {
         process.exitCode = await logs(environment, service, options);
       });

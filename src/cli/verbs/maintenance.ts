@@ -60,7 +60,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nVisitors get 503 with Retry-After until it is switched off, whatever is released meanwhile. Health checks and\ncertificates are not affected. The page and the networks that get through: `maintenance` in the inventory.',
+        '\nVisitors get 503 with Retry-After until it is switched off, whatever is\nreleased meanwhile. Health checks and certificates are not affected. The page\nand the networks that get through: `maintenance` in the inventory.',
       )
       .action(async (state: string, environment: string, options: MaintenanceOptions) => {
         if (state !== 'on' && state !== 'off') {

@@ -41,7 +41,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nThe very images that the hosts of the first environment run, by digest; environment, routes and secrets are those\nof the second.',
+        '\nThe very images that the hosts of the first environment run, by digest;\nenvironment, routes and secrets are those of the second.',
       )
       .action(async (from: string, to: string, options: ReleaseOptions) => {
         process.exitCode = await promote(from, to, options);

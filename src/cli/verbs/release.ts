@@ -16,7 +16,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nThe new release starts beside the one that serves, has to answer well, and then gets all requests at once. With\nseveral hosts all of them get ready first, and one that fails keeps all from flipping.\n\nExit codes: 0 done, 1 failed, 2 usage, 4 rejected or taken back, 5 locked, 6 host unreachable.',
+        '\nThe new release starts beside the one that serves, has to answer well, and\nthen gets all requests at once. With several hosts all of them get ready\nfirst, and one that fails keeps all from flipping.\n\nExit codes: 0 done, 1 failed, 2 usage, 4 rejected or taken back, 5 locked, 6\nhost unreachable.',
       )
       .action(async (environment: string, options: ReleaseOptions) => {
         process.exitCode = await release(environment, options);

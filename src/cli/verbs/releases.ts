@@ -47,7 +47,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nlive serves; warm still runs and takes over at once; kept is started again by a rollback; failed never served.',
+        '\nlive serves; warm still runs and takes over at once; kept is started again by\na rollback; failed never served.',
       )
       .action(async (environment: string, options: ReleasesOptions) => {
         process.exitCode = await releases(environment, options);

@@ -13,7 +13,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nWithout --to it goes back to the release that served before: at once while that is still warm. Every release comes\nback as it was, with its environment and its routes, also when the registry cannot be reached.',
+        '\nWithout --to it goes back to the release that served before: at once while\nthat is still warm. Every release comes back as it was, with its environment\nand its routes, also when the registry cannot be reached.',
       )
       .action(async (environment: string, options: ReleaseOptions & { to?: string }) => {
         process.exitCode = await rollback(environment, options);

@@ -108,7 +108,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nNo port of a container is published and sshd forwards nothing, so each connection travels through the runner.\nThe address it listens on is printed to standard output.',
+        '\nNo port of a container is published and sshd forwards nothing, so each\nconnection travels through the runner. The address it listens on is printed to\nstandard output.',
       )
       .action(async (environment: string, target: string, options: TunnelOptions) => {
         process.exitCode = await tunnel(environment, target, options);
