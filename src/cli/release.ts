@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { whoAsks } from '#cli/ask';
+import { wrapped } from '#cli/fit';
 import { imagesTagged, mainService, withImages } from '#cli/images';
 import { type Measured, type Probe, rateOf, startProbe } from '#cli/measure';
 import { narrator } from '#cli/narrator';
@@ -216,9 +217,9 @@ export async function release(name: string, options: ReleaseOptions): Promise<nu
     options,
   );
   if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
-    process.stderr.write(
-      `  ! inventory/${name}.yaml still names ${declared.services[mainService(declared) ?? '']?.image}; \`deploy up ${name}\` would release that\n`,
-    );
+    const named = declared.services[mainService(declared) ?? '']?.image;
+    const text = `  ! inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`;
+    process.stderr.write(`${wrapped(text, process.stderr.columns ?? Number.POSITIVE_INFINITY, '    ')}\n`);
   }
   return code;
 }

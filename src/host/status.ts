@@ -2,6 +2,8 @@ import { statfs } from 'node:fs/promises';
 import { parseCertificate } from '#certificates/stored';
 import type { EventBody } from '#protocol/event';
 import type { RunningContainer } from '#protocol/running';
+import { readWarm } from '#release/list';
+import { isOver, readRun } from '#release/run';
 import { readSlots, type Slot } from '#release/slots';
 import { certificatePaths } from '#resources/certificate-terms';
 import type { Host } from '#resources/resource';
@@ -48,8 +50,10 @@ async function certificatesOf(host: Host, app: string): Promise<Status['certific
 
 /** How an app stands on this host: what serves, how its containers are, and what a person on call asks next. */
 export async function readStatus(host: Host, app: string): Promise<Status> {
-  const [slots, containers, maintenance, holder, certificates, disk] = await Promise.all([
+  const [slots, warm, run, containers, maintenance, holder, certificates, disk] = await Promise.all([
     readSlots(app),
+    readWarm(host, app),
+    readRun(app),
     containersOfApp(host, app).then((all) => Promise.all(all.map((container) => shown(host, container)))),
     readMaintenance(app),
     lockHolder(),
@@ -62,12 +66,16 @@ export async function readStatus(host: Host, app: string): Promise<Status> {
   };
   const live = slots.live === undefined ? undefined : occupied(slots.live);
   const other = slots.live === undefined ? undefined : occupied(slots.live === 'blue' ? 'green' : 'blue');
-  const isWarm = containers.some(({ part, state }) => part === other?.slot && state === 'running');
+  // While somebody is at work the release is on its way, not left on it.
+  const interrupted = run === undefined || isOver(run) || holder !== undefined ? undefined : run;
   return {
     type: 'status.read',
     app,
     ...(live === undefined ? {} : { live }),
-    ...(other === undefined || !isWarm ? {} : { warm: other }),
+    ...(other === undefined || other.release !== warm ? {} : { warm: other }),
+    ...(interrupted === undefined
+      ? {}
+      : { interrupted: { release: interrupted.release, tag: interrupted.tag, state: interrupted.state } }),
     containers,
     ...(maintenance === undefined ? {} : { maintenance }),
     ...(holder === undefined

@@ -42,10 +42,11 @@ async function maintenance(on: boolean, name: string, options: MaintenanceOption
     else if (on) {
       const { routes } = environment;
       process.stdout.write(
-        `${paint.yellow('●')} ${paint.bold(host)}: ${routes.map(({ domain }) => domain).join(', ')} shows the maintenance page; \`deploy maintenance off ${name}\` ends it\n`,
+        `${paint.yellow('●')} ${paint.bold(host)}: ${routes.map(({ domain }) => domain).join(', ')} shows the maintenance page\n`,
       );
     } else process.stdout.write(`${paint.green('✓')} ${paint.bold(host)}: ${environment.app} serves\n`);
   }
+  if (on && options.json !== true) process.stdout.write(`  end it with \`deploy maintenance off ${name}\`\n`);
   return answers.find(({ error }) => error !== undefined)?.error?.exitCode ?? EXIT.done;
 }
 

@@ -87,7 +87,7 @@ async function tunnel(name: string, wanted: string, options: TunnelOptions): Pro
   const paint = paintFor(process.stderr);
   process.stdout.write(`127.0.0.1:${listening}\n`);
   process.stderr.write(
-    `  ${paint.green('✓')} leads to ${paint.bold(`${target}:${port}`)} on ${host.name}, eight connections at a time; Ctrl-C ends it\n`,
+    `  ${paint.green('✓')} leads to ${paint.bold(`${target}:${port}`)} on ${host.name}\n    eight connections at a time; Ctrl-C ends it\n`,
   );
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve);
