@@ -44,6 +44,14 @@ export function figuresOf(requests: readonly Request[], slot: Slot, restarts: nu
   };
 }
 
+/**
+ * The requests that went to the slot which serves, out of those before a flip: not those of the release that stood in it
+ * two releases ago, which were made before any that went to the other slot.
+ */
+export function ofServing(requests: readonly Request[], next: Slot): readonly Request[] {
+  return requests.slice(requests.findLastIndex(({ slot }) => slot === next) + 1);
+}
+
 /** An app's access log, from a place in it on. */
 export class AccessLog {
   readonly #path: string;

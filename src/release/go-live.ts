@@ -69,11 +69,11 @@ async function startAndGate(passage: Passage, record: ReleaseRecord, ear: Ear): 
   return started.names;
 }
 
-async function watchOver(passage: Passage, log: AccessLog, seconds: number, ear: Ear): Promise<void> {
+async function watchOver(passage: Passage, options: Parameters<typeof watch>[3]): Promise<void> {
   const { host, app, run } = passage;
   const { release, tag, slot, previous } = run;
-  if (previous === undefined || seconds === 0) return;
-  const { bad, ...seen } = await watch(host, projectOf(app, slot), slot, { seconds, log, ear });
+  if (previous === undefined || options.seconds === 0) return;
+  const { bad, ...seen } = await watch(host, projectOf(app, slot), slot, options);
   host.tell({ type: 'release.watched', app, release, tag, ...seen });
   if (bad === undefined) return passage.reach('watched');
   await takeBack(host, app, run, bad);
@@ -97,6 +97,7 @@ export async function goLive(
 ): Promise<void> {
   const { host, app } = passage;
   const log = await AccessLog.open(`/var/log/nginx/${app}.json`);
+  const earlier = [...(await log.read())];
   let seconds = 0;
   try {
     const record = await prepare();
@@ -118,11 +119,13 @@ export async function goLive(
     throw error;
   }
   const { release, tag, slot, previous } = passage.run;
+  // From here on what is logged is of the new release; the most of it was read before it began.
+  earlier.push(...(await log.read()));
   if (previous !== undefined) await setWarm(app, true);
   await flip(app, slot);
   const from = previous === undefined ? {} : { from: previous.tag };
   host.tell({ type: 'release.flipped', app, release, tag, slot, ...from, seconds: performance.now() / 1000 });
   await passage.reach('flipped');
-  await watchOver(passage, log, seconds, ear);
+  await watchOver(passage, { seconds, log, earlier, ear });
   await finish(host, app, passage.run);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WatchFigures } from '#protocol/release';
 import type { Host } from '#resources/resource';
-import { type AccessLog, figuresOf, type Request } from './access-log.ts';
+import { type AccessLog, figuresOf, ofServing, type Request } from './access-log.ts';
 import { inspectAll, nameOf } from './containers.ts';
 import type { Ear } from './ear.ts';
 import { otherSlot, type Slot } from './slots.ts';
@@ -64,15 +64,18 @@ export async function watch(
   host: Host,
   project: string,
   slot: Slot,
-  options: { readonly seconds: number; readonly log: AccessLog; readonly ear: Ear },
+  options: {
+    readonly seconds: number;
+    readonly log: AccessLog;
+    readonly earlier: readonly Request[];
+    readonly ear: Ear;
+  },
 ): Promise<Watched> {
-  const { seconds, log, ear } = options;
+  const { seconds, log, earlier, ear } = options;
   const started = performance.now();
-  // The log was opened before the release began, so its first reading tells of the old slot's last minutes.
-  const earlier = await log.read();
-  const before = figuresOf(earlier, otherSlot(slot), 0);
+  const before = figuresOf(ofServing(earlier, slot), otherSlot(slot), 0);
   const first = await restartsIn(host, project);
-  const seen: Request[] = [...earlier];
+  const seen: Request[] = [];
 
   for (;;) {
     const spent = (performance.now() - started) / 1000;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { WatchFigures } from '#protocol/release';
-import { figuresOf, parseLine } from '#release/access-log';
+import { figuresOf, ofServing, parseLine } from '#release/access-log';
 import { judge } from '#release/watch';
 
 const figures = (change: Partial<WatchFigures>): WatchFigures => ({
@@ -43,4 +43,15 @@ test('figures are those of one slot, without our own questions and without clien
   const requests = lines.flatMap((text) => parseLine(text) ?? []);
   expect(figuresOf(requests, 'green', 1)).toEqual({ requests: 2, errors: 1, p50: 1, p99: 1, restarts: 1 });
   expect(figuresOf([], 'green', 0)).toEqual({ requests: 0, errors: 0, p50: 0, p99: 0, restarts: 0 });
+});
+
+test('what came before is of the release that serves, not of the one two releases ago', () => {
+  const requests = ['green', 'blue', 'blue', 'green', 'green', 'blue', 'blue', 'blue'].map((slot) => ({
+    slot,
+    status: 200,
+    seconds: 1,
+  }));
+  expect(figuresOf(ofServing(requests, 'green'), 'blue', 0).requests).toBe(3);
+  expect(figuresOf(ofServing(requests, 'blue'), 'green', 0).requests).toBe(0);
+  expect(figuresOf(ofServing([], 'green'), 'blue', 0).requests).toBe(0);
 });
