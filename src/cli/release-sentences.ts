@@ -22,7 +22,7 @@ export function releaseSentences(event: Event, paint: Paint): string[] {
       const { now, before, seconds } = event;
       const errors = now.errors === 0 ? 'no error' : `${now.errors} errors`;
       const latency = now.requests === 0 ? '' : `, p99 ${asMilliseconds(now.p99)}`;
-      const then = before.requests === 0 ? '' : ` (${asMilliseconds(before.p99)} before)`;
+      const then = before.requests === 0 || now.requests === 0 ? '' : ` (${asMilliseconds(before.p99)} before)`;
       return done(
         `watched for ${formatSeconds(seconds)}: ${now.requests} requests, ${errors}${latency}${paint.dim(then)}`,
       );

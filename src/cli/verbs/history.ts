@@ -25,7 +25,9 @@ function saying(value: unknown): string {
 }
 
 function lineOf({ seq, at, who, op, args, result }: LedgerEntry, paint: ReturnType<typeof paintFor>): string {
-  const what = Object.entries(args).map(([name, value]) => `${name} ${saying(value)}`);
+  // That one release was one change says nothing.
+  const said = Object.entries(args).filter(([name]) => op === 'up' || (name !== 'changed' && name !== 'removed'));
+  const what = said.map(([name, value]) => `${name} ${saying(value)}`);
   const end = result === 'done' ? '' : `  ${paint.red(result)}`;
   const when = `${at.slice(0, 10)} ${at.slice(11, 19)}`;
   return `  ${String(seq).padStart(4)}  ${paint.dim(when)}  ${paint.bold(op)}  ${[...what].join(', ')}${end}  ${paint.dim(who)}`;
