@@ -14,6 +14,8 @@ const FASTEST = 200;
 const AT_ONCE = 5;
 
 interface Sample {
+  /** What was asked: the URL, and the host behind it. */
+  readonly place: string;
   /** Milliseconds of this process's own clock. */
   readonly sent: number;
   readonly ended: number;
@@ -55,6 +57,14 @@ function spanOf(samples: readonly Sample[]): Span {
   };
 }
 
+/** Requests that were lost from the flip on, at places that had lost none before: what failed already says nothing. */
+function lossesOf(samples: readonly Sample[], flip: number | undefined): readonly Sample[] {
+  const lost = samples.filter((sample) => sample.lost !== undefined);
+  const isBefore = ({ ended }: Sample) => flip === undefined || ended < flip;
+  const bad = new Set(lost.filter(isBefore).map(({ place }) => place));
+  return lost.filter((sample) => !isBefore(sample) && !bad.has(sample.place));
+}
+
 /** Divides samples at the moment of the flip: one that was under way then counts as after it. */
 export function measured(samples: readonly Sample[], flip: number | undefined): Measured {
   const before = samples.filter(({ ended }) => flip === undefined || ended < flip);
@@ -64,7 +74,7 @@ export function measured(samples: readonly Sample[], flip: number | undefined): 
     failed: samples.filter(({ lost }) => lost !== undefined).length,
     before: spanOf(before),
     after: spanOf(after),
-    why: after.find(({ lost }) => lost !== undefined)?.lost,
+    why: lossesOf(samples, flip)[0]?.lost,
   };
 }
 
@@ -77,7 +87,8 @@ interface Place {
 function ask({ domain, address, path }: Place, agent: Agent | false, secureContext: SecureContext): Promise<Sample> {
   const sent = performance.now();
   return new Promise((resolve) => {
-    const end = (lost: string | undefined) => resolve({ sent, ended: performance.now(), lost });
+    const place = `${domain}${path} ${address}`;
+    const end = (lost: string | undefined) => resolve({ place, sent, ended: performance.now(), lost });
     const options: RequestOptions & { secureContext: SecureContext } = {
       host: address,
       servername: domain,
@@ -125,14 +136,15 @@ export function rateOf(text: string): number {
  * one over a connection that is kept, the others over new ones.
  */
 export function startProbe(environment: Environment, hosts: readonly string[], rate: number): Probe {
-  const path = environment.services[mainService(environment) ?? '']?.healthPath ?? '/';
+  const main = mainService(environment);
+  const health = environment.services[main ?? '']?.healthPath;
   const places = environment.routes.flatMap(({ domain, paths }) =>
-    hosts.map((host) => ({
-      domain,
-      address: environment.hosts[host]?.address ?? host,
-      // The health path is that of the first route's service; elsewhere the root says enough.
-      path: paths.some(({ service }) => service === mainService(environment)) ? path : '/',
-    })),
+    hosts.flatMap((host) => {
+      const address = environment.hosts[host]?.address ?? host;
+      // The health path is that of the first route's service.
+      const leads = health !== undefined && health !== '/' && paths.some(({ service }) => service === main);
+      return ['/', ...(leads ? [health] : [])].map((path) => ({ domain, address, path }));
+    }),
   );
   const { ca } = environment.certificates;
   // Reading all authorities anew for each connection would take longer than the requests themselves.
@@ -154,7 +166,8 @@ export function startProbe(environment: Environment, hosts: readonly string[], r
     const sending = ask(place, kept, trust).then((sample) => {
       samples.push(sample);
       open.delete(sending);
-      if (sample.lost !== undefined && flip !== undefined && sample.ended >= flip) lose(sample.lost);
+      const why = sample.lost === undefined ? undefined : lossesOf(samples, flip)[0]?.lost;
+      if (why !== undefined) lose(why);
     });
     open.add(sending);
   };

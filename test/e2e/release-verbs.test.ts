@@ -148,7 +148,7 @@ test('exec hands on input, both outputs and the exit code, and has a terminal wh
   );
   expect(ran).toMatchObject({ code: 7, stdout: 'one\ntwo\n' });
   expect(ran.stderr).toContain('wrong');
-  const nobody = await deployHere('exec', 'prod', 'nobody', '--host', 'a', '--', 'true');
+  const nobody = await deployHere('exec', 'prod', 'nobody', 'true', '--host', 'a');
   expect(nobody.code).toBe(1);
   expect(nobody.stderr).toContain('There are web, worker, redis');
   const terminal = await deployInTerminal(

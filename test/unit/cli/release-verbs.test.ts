@@ -42,11 +42,13 @@ test("a tag goes to the app's own images and to no others", () => {
 });
 
 test('a request that was under way at the flip counts as after it', () => {
-  const sample = (sent: number, ended: number, lost?: string) => ({ sent, ended, lost });
-  const seen = measured([sample(0, 10), sample(10, 15, 'early'), sample(18, 25, 'cut'), sample(30, 31)], 20);
+  const sample = (sent: number, ended: number, lost?: string, place = '/') => ({ place, sent, ended, lost });
+  const seen = measured([sample(0, 10), sample(10, 15, 'early', '/x'), sample(18, 25, 'cut'), sample(30, 31)], 20);
   expect(seen).toMatchObject({ sent: 4, failed: 2, why: 'cut' });
   expect(seen.before).toMatchObject({ sent: 2, failed: 1, p50: 0.01 });
   expect(seen.after).toMatchObject({ sent: 2, failed: 1, p99: 0.001 });
+  const known = measured([sample(0, 1, 'bad already'), sample(30, 31, 'still bad')], 20);
+  expect(known).toMatchObject({ failed: 2, why: undefined });
   expect(measured([sample(0, 1)], undefined).after.sent).toBe(0);
   expect(quantile([], 0.5)).toBe(0);
 });
