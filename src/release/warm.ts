@@ -43,6 +43,10 @@ export async function clearTimer(host: Host, app: string): Promise<void> {
   await host.run(['systemctl', 'stop', `${timerOf(app)}.timer`]);
 }
 
+function unwarmed({ warmUntil: _, restart: __, ...occupant }: Occupant): Occupant {
+  return occupant;
+}
+
 /** Keeps a drained slot running for a rollback, for so many seconds; zero stops it at once. */
 export async function keepWarm(host: Host, app: string, slot: Slot, seconds: number): Promise<void> {
   const occupants = await readSlots(app);
@@ -53,7 +57,14 @@ export async function keepWarm(host: Host, app: string, slot: Slot, seconds: num
   // Where a killed run has come this far, what is found now is no longer what was declared.
   const found = Object.fromEntries(containers.map((one) => [nameOf(one), one.HostConfig.RestartPolicy]));
   const { restart = found } = occupant;
-  await writeOccupants(app, { ...occupants, [slot]: { ...occupant, warmUntil, restart } });
+  const serving = otherSlot(slot);
+  const served = occupants[serving];
+  await writeOccupants(app, {
+    ...occupants,
+    [slot]: { ...occupant, warmUntil, restart },
+    // It may have been kept warm itself until a moment ago.
+    [serving]: served === undefined ? undefined : unwarmed(served),
+  });
   await Promise.all(containers.map(({ Id }) => setRestart(host, Id, NO_RESTART)));
   if (seconds > 0) return setTimer(host, app, seconds);
   await cool(host, app, slot, occupant);
@@ -72,8 +83,9 @@ async function cool(host: Host, app: string, slot: Slot, { release }: Occupant):
   const stopped = stopAll(host, projectOf(app, slot), GRACE);
   await Promise.all([stopped, sleep(FAREWELL).then(() => closeStaggered(host, addresses))]);
   const occupants = await readSlots(app);
-  const { warmUntil: _, restart: __, ...cold } = occupants[slot] ?? { release, tag: '', containers: [] };
-  await writeOccupants(app, { ...occupants, [slot]: { ...cold, containers: [] } });
+  const there = occupants[slot];
+  const cold = there === undefined ? undefined : { ...unwarmed(there), containers: [] };
+  await writeOccupants(app, { ...occupants, [slot]: cold });
 }
 
 /** Stops the slot that was kept warm, where its time is over. */
