@@ -250,6 +250,8 @@ test('the old slot is stopped by the host itself when its time is over', async (
 
 test('releases that nobody goes back to leave neither files nor images', async () => {
   await serve('other', { image: 'v2', service: { command: ['node', '/app/demo-app.cjs', 'kept'] } });
+  // Rejected ones are kept for a look, the last two of them.
+  for (const attempt of ['1', '2']) await release({ environment: { DEMO_MODE: 'crash', ATTEMPT: attempt } });
   for (const version of ['1', '2', '3', '4', '5', '6']) await serve(`prune-${version}`);
   const folders = Number(await says(`ls -d ${STATE}/*/ | wc -l`));
   expect(folders).toBe((await listed()).length);
