@@ -62,10 +62,15 @@ async function programsByInode(inodes: ReadonlySet<string>): Promise<ReadonlyMap
   return programs;
 }
 
+interface Listener {
+  readonly port: number;
+  readonly inode: string;
+}
+
 // proc(5): column 4 is the state, 0A = LISTEN; column 10 the inode.
-async function listening(): Promise<Facts['listening']> {
+async function listeners(): Promise<readonly Listener[]> {
   const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readTextIfThere));
-  const sockets = tables
+  return tables
     .flatMap((text) => (text ?? '').split('\n').slice(1))
     .map((row) => row.trim().split(/\s+/))
     .filter((columns) => columns[3] === '0A')
@@ -74,6 +79,17 @@ async function listening(): Promise<Facts['listening']> {
       ({ address }) => !address.startsWith('0100007F:') && !address.startsWith('00000000000000000000000001000000:'),
     )
     .map(({ address, inode }) => ({ port: Number.parseInt(address.split(':')[1] ?? '0', 16), inode }));
+}
+
+/** Whether systemd itself holds the socket that a port is served by. */
+async function isSocketActivated(port: number, sockets: readonly Listener[]): Promise<boolean> {
+  const inodes = new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => `socket:[${inode}]`));
+  const descriptors = await readdir('/proc/1/fd').catch(() => []);
+  const targets = await Promise.all(descriptors.map((name) => readlink(`/proc/1/fd/${name}`).catch(() => '')));
+  return targets.some((target) => inodes.has(target));
+}
+
+async function programsOn(sockets: readonly Listener[]): Promise<Facts['listening']> {
   const programs = await programsByInode(new Set(sockets.map(({ inode }) => inode)));
   const ports = new Map(sockets.map(({ port, inode }) => [port, programs.get(inode) ?? 'unknown']));
   return [...ports].map(([port, program]) => ({ port, program })).sort((a, b) => a.port - b.port);
@@ -105,11 +121,11 @@ async function appsHere(): Promise<Facts['apps']> {
 
 /** What this host is, read from files and the kernel alone: a fraction of what starting one program costs. */
 export async function readFacts(): Promise<Facts> {
-  const [os, disk, used, ports, apps, virtualization] = await Promise.all([
+  const [os, disk, used, sockets, apps, virtualization] = await Promise.all([
     osRelease(),
     statfs('/var'),
     networks(),
-    listening(),
+    listeners(),
     appsHere(),
     readTextIfThere('/run/systemd/container'),
   ]);
@@ -117,6 +133,11 @@ export async function readFacts(): Promise<Facts> {
   const [clientAddress, , , sshPort] = (process.env.SLIPWAY_SSH_CONNECTION ?? process.env.SSH_CONNECTION ?? '').split(
     ' ',
   );
+  const port = sshPort === undefined ? undefined : Number(sshPort);
+  const [listening, sshSocket] = await Promise.all([
+    programsOn(sockets),
+    port === undefined ? false : isSocketActivated(port, sockets),
+  ]);
   return {
     hostname: hostname(),
     os,
@@ -130,8 +151,9 @@ export async function readFacts(): Promise<Facts> {
     networks: used,
     container: virtualization !== undefined,
     ...(clientAddress === undefined || clientAddress === '' ? {} : { clientAddress }),
-    ...(sshPort === undefined ? {} : { sshPort: Number(sshPort) }),
-    listening: ports,
+    ...(port === undefined ? {} : { sshPort: port }),
+    ...(sshSocket ? { sshSocket } : {}),
+    listening,
     apps,
   };
 }

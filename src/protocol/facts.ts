@@ -28,6 +28,8 @@ export const factsSchema = z.strictObject({
   clientAddress: z.string().optional(),
   /** The port of the host this connection came in through. */
   sshPort: z.number().optional(),
+  /** Whether systemd listens on that port and hands connections to sshd (ssh.socket). */
+  sshSocket: z.boolean().optional(),
   /** What already listens for TCP, from the kernel's own table: port and the program's name. */
   listening: z.array(z.strictObject({ port: z.number(), program: z.string() })),
   /** Apps that Slipway serves on this host, each with the subnet of its network where it has one. */
