@@ -48,6 +48,11 @@ export const ERROR_CODES = {
     means: 'The inventory, or the .env file beside it, says something that cannot be carried out.',
     fix: 'Correct every line the message names; inventory/example.yaml explains every key.',
   },
+  'control-unknown': {
+    exit: EXIT.usage,
+    means: 'The inventory accepts a finding of a control that does not exist.',
+    fix: 'Correct its name below `audit.accept`; `deploy audit <environment> --all` lists them.',
+  },
   'template-missing': {
     exit: EXIT.failed,
     means: 'A playbook asks for a template that is neither in the project nor in Slipway.',

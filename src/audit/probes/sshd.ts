@@ -1,12 +1,34 @@
-import type { HostProbe } from '#audit/audit';
+import type { Found, HostProbe } from '#audit/audit';
+import { people } from '#audit/people';
+import type { Host } from '#resources/resource';
+import { DIRECTORY, firstToMatch, firstToSet, hasMatch, inOrder, placeText } from '#resources/sshd-files';
 import { parseEffective } from '#resources/sshd-options';
+import { sshd as runSshd } from '#resources/sshd-program';
+
+const OWN = `${DIRECTORY}/00-slipway.conf`;
+// An address that is nobody's (RFC 5737), as a stranger's.
+const STRANGER = 'host=stranger.invalid,addr=203.0.113.1,laddr=0.0.0.0,lport=22';
+
+async function effective(host: Host, user?: string): Promise<ReadonlyMap<string, string>> {
+  const output = await runSshd(host, ['-T', ...(user === undefined ? [] : ['-C', `user=${user},${STRANGER}`])]);
+  if (output.exitCode === 0) return parseEffective(output.stdout);
+  throw new Error(`sshd does not accept its own configuration: ${output.stderr.trim().split('\n').at(-1)}`);
+}
 
 /** Keys are options in lower case, as `sshd -T` prints them. */
 export const sshd: HostProbe = {
   name: 'sshd',
   async ask(host, keys) {
-    const { stdout } = await host.must(['/usr/sbin/sshd', '-T']);
-    const effective = parseEffective(stdout);
-    return new Map(keys.map((key) => [key, { value: effective.get(key) }]));
+    const [parts, everybody] = await Promise.all([inOrder(host, OWN), effective(host)]);
+    // Only where somebody may be treated differently it has to be asked for each.
+    const users = hasMatch(parts) ? ['root', ...(await people(host))] : [];
+    const each = await Promise.all(users.map((user) => effective(host, user)));
+    const found = keys.map((key): readonly [string, Found] => {
+      const value = everybody.get(key);
+      const other = each.map((settings) => settings.get(key)).find((text) => text !== value);
+      const place = other === undefined ? firstToSet(key, parts) : firstToMatch(key, parts);
+      return [key, { value: other ?? value, from: place === undefined ? undefined : placeText(place) }];
+    });
+    return new Map(found);
   },
 };

@@ -10,6 +10,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'show exactly what `up` would do, and change nothing',
     load: () => import('./plan.ts'),
   },
+  audit: {
+    summary: 'prove what protects the hosts, by what is in effect and what answers from outside',
+    load: () => import('./audit.ts'),
+  },
   attach: {
     summary: 'follow an operation that runs on a host, or read one that ran',
     load: () => import('./attach.ts'),
