@@ -34,7 +34,7 @@ export const harden = definePlaybook({
       ...packages(context, PACKAGES),
       directory({ path: CONFIGURATION, mode: '0700' }),
       ...people(environment),
-      sshd(environment),
+      ...sshd(context),
       ...firewall(environment, ports),
       ...bans(context, ports),
       ...updates(context),

@@ -1,6 +1,7 @@
 import type { Environment } from '#inventory/environment';
 import type { Control, ControlContext, Severity } from '#playbook/control';
-import { type Declared, reload, sshdConfig } from '#playbook/resources';
+import type { PlaybookContext } from '#playbook/playbook';
+import { type Declared, reload, restart, sshdConfig, sshSocket } from '#playbook/resources';
 import { requiredRsaSize } from './ssh-keys.ts';
 
 type Value = string | number | boolean | readonly string[];
@@ -251,6 +252,16 @@ const SETTINGS: readonly Setting[] = [
   },
 ];
 
+/** What decides who gets in: no Match block of somebody else may loosen it. */
+const ALWAYS = [
+  'PermitRootLogin',
+  'PubkeyAuthentication',
+  'PasswordAuthentication',
+  'KbdInteractiveAuthentication',
+  'PermitEmptyPasswords',
+  'HostbasedAuthentication',
+];
+
 const plain = (value: Value): Plain => (typeof value === 'object' ? [...value] : value);
 
 const wantedOf = ({ option, value }: Setting, environment: Environment): Value =>
@@ -262,10 +273,11 @@ function settings(environment: Environment, ifKnown: boolean): Record<string, Pl
 }
 
 /** sshd by a drop-in that is read before those of images, since sshd takes the first value it reads. */
-export function sshd(environment: Environment): Declared {
-  const { port, options } = environment.ssh;
+export function sshd({ environment, facts }: Pick<PlaybookContext, 'environment' | 'facts'>): readonly Declared[] {
+  const { user, port, options } = environment.ssh;
   const others = Object.entries(options).filter(([option]) => SETTINGS.every((setting) => setting.option !== option));
-  return sshdConfig(
+  const isSocketActivated = facts.sshSocket === true;
+  const config = sshdConfig(
     {
       settings: {
         ...(port === undefined ? {} : { Port: port }),
@@ -273,9 +285,14 @@ export function sshd(environment: Environment): Declared {
         ...Object.fromEntries(others.map(([option, value]) => [option, plain(value)])),
       },
       ifKnown: settings(environment, true),
+      always: ALWAYS,
+      letsIn: user,
     },
-    { triggers: [reload('ssh.service')] },
+    // Started by its socket, sshd does not survive a reload: it cannot bind the port that systemd holds. Its sessions
+    // survive a restart, and new connections wait in the socket meanwhile.
+    { triggers: [isSocketActivated ? restart('ssh.service') : reload('ssh.service')] },
   );
+  return [config, ...(isSocketActivated && port !== undefined ? [sshSocket({ port })] : [])];
 }
 
 const dashed = (option: string) =>

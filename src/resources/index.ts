@@ -17,6 +17,7 @@ import { logrotateRuleKind } from '#resources/logrotate-rule';
 import { nftTableKind } from '#resources/nft-table';
 import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
+import { sshSocketKind } from '#resources/ssh-socket';
 import { sshdConfigKind } from '#resources/sshd-config';
 import { sudoersKind } from '#resources/sudoers';
 import { sysctlKind } from '#resources/sysctl';
@@ -49,6 +50,7 @@ export const KINDS = [
   ufwRuleKind,
   systemdUnitKind,
   sshdConfigKind,
+  sshSocketKind,
   sysctlKind,
   cronEntryKind,
   commandKind,
