@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, statfs } from 'node:fs/promises';
+import { access, readdir, readFile, readlink, statfs } from 'node:fs/promises';
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from 'node:os';
 import type { Facts } from '#protocol/facts';
 import { listIfThere, readTextIfThere } from './files.ts';
@@ -119,15 +119,31 @@ async function appsHere(): Promise<Facts['apps']> {
   return Object.fromEntries(apps);
 }
 
+/** Of those that exclude each other, since each of them would set the clock. */
+const TIME_DAEMONS = ['chrony', 'ntpsec', 'ntp', 'openntpd', 'systemd-timesyncd'];
+
+async function timeDaemon(): Promise<string | undefined> {
+  const there = await Promise.all(
+    TIME_DAEMONS.map((name) =>
+      access(`/usr/lib/systemd/system/${name}.service`).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return TIME_DAEMONS.find((_, index) => there[index] === true);
+}
+
 /** What this host is, read from files and the kernel alone: a fraction of what starting one program costs. */
 export async function readFacts(): Promise<Facts> {
-  const [os, disk, used, sockets, apps, virtualization] = await Promise.all([
+  const [os, disk, used, sockets, apps, virtualization, clock] = await Promise.all([
     osRelease(),
     statfs('/var'),
     networks(),
     listeners(),
     appsHere(),
     readTextIfThere('/run/systemd/container'),
+    timeDaemon(),
   ]);
   // sudo drops SSH_CONNECTION; the session's wrapper hands it on under a name of our own.
   const [clientAddress, , , sshPort] = (process.env.SLIPWAY_SSH_CONNECTION ?? process.env.SSH_CONNECTION ?? '').split(
@@ -150,6 +166,7 @@ export async function readFacts(): Promise<Facts> {
     addresses: globalAddresses(),
     networks: used,
     container: virtualization !== undefined,
+    ...(clock === undefined ? {} : { timeDaemon: clock }),
     ...(clientAddress === undefined || clientAddress === '' ? {} : { clientAddress }),
     ...(port === undefined ? {} : { sshPort: port }),
     ...(sshSocket ? { sshSocket } : {}),
