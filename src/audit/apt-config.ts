@@ -30,7 +30,7 @@ export function keysIn(text: string): ReadonlySet<string> {
       // What stands alone in quotes is a member of the list that its scope is.
       const [name = ''] = named.filter((word) => !word.startsWith('"'));
       const key = [...scopes, name].filter((part) => part !== '').join('::');
-      if (key !== '') keys.add(key.replace(/::$/, '').toLowerCase());
+      if (words.length > 0 && key !== '') keys.add(key.replace(/::$/, '').toLowerCase());
       words = [];
     } else {
       words.push(token);

@@ -12,6 +12,7 @@ import { module } from './probes/module.ts';
 import { service } from './probes/service.ts';
 import { sshd } from './probes/sshd.ts';
 import { sysctl } from './probes/sysctl.ts';
+import { systemd } from './probes/systemd.ts';
 import { tool } from './probes/tool.ts';
 
 /** What one key was found to be. */
@@ -35,6 +36,7 @@ const ALL: readonly HostProbe[] = [
   service,
   sshd,
   sysctl,
+  systemd,
   tool,
 ];
 

@@ -21,31 +21,29 @@ function colourOf(severity: Severity, paint: Paint): (text: string) => string {
   return severity === 'medium' ? paint.yellow : paint.cyan;
 }
 
-const isSentence = (text: string): boolean => /^[A-Z]/.test(text);
-
-/** What to do about a finding: what mends it, and what relaxes it. */
-function nextStep({ control }: Verdict, environment: string): string {
-  const mend = control.mend ?? `\`deploy up ${environment}\` mends it`;
-  const sentence = mend.replace(/[.]$/, '');
-  const { relax } = control;
-  if (isSentence(relax) || relax === '') return sentence;
-  return `${sentence}; ${relax.replace(/[.]$/, '')}${relax.includes(' ') ? '' : ' relaxes it'}`;
+/** What to do about a finding: what mends it, and the inventory key that relaxes it where there is one. */
+function nextSteps({ control }: Verdict, environment: string): readonly string[] {
+  const { mend = `\`deploy up ${environment}\` mends it.`, relax } = control;
+  return [`→ ${mend}`, ...(relax.startsWith('`') ? [`→ or relax it: ${relax}`] : [])];
 }
 
 function findingText(verdict: Verdict, { environment, columns, paint }: TextOptions): readonly string[] {
   const { control, answer, expect } = verdict;
   const label = `  ${colourOf(control.severity, paint)('✗')} ${control.severity.padEnd(10)}`;
+  const title = wrapped(INDENT + control.title, columns, INDENT).slice(INDENT.length);
   const should = expectationText(expect);
   const detail = [
     paint.dim(control.id),
     `${deviationText(answer.value, expect)}, should be ${should}`,
     ...(answer.from === undefined ? [] : [`set by ${answer.from}`]),
-    `→ ${nextStep(verdict, environment)}`,
+    ...nextSteps(verdict, environment),
   ];
-  return [
-    `${label}${paint.bold(control.title)}`,
-    ...detail.map((text) => wrapped(`${INDENT}${text}`, columns, INDENT)),
-  ];
+  return [`${label}${paint.bold(title)}`, ...detail.map((text) => wrapped(`${INDENT}${text}`, columns, INDENT))];
+}
+
+/** A text behind a sign, its further lines below its first; what is painted has no width, so it comes last. */
+function bullet(sign: string, text: string, { columns }: TextOptions): string {
+  return `  ${sign} ${wrapped(`    ${text}`, columns, '    ').slice(4)}`;
 }
 
 /** Verdicts that share a reason, so that it is said once. */
@@ -62,10 +60,11 @@ function listed(verdicts: readonly Verdict[]): string {
   return verdicts.map(({ control }) => control.id).join(', ');
 }
 
-function toolText({ key, value, cannot, before }: Answer, paint: Paint): string {
-  if (value === undefined) return `  ${paint.dim('?')} ${key}: ${cannot ?? 'it said nothing'}`;
-  const was = before === undefined ? '' : paint.dim(` (${before.value} on ${before.on})`);
-  return `  ${key}: ${paint.bold(value)}${was}`;
+function toolText({ key, value, cannot, before }: Answer, options: TextOptions): string {
+  const { paint } = options;
+  if (value === undefined) return bullet(paint.dim('?'), `${key}: ${cannot ?? 'it said nothing'}`, options);
+  const was = before === undefined ? '' : ` (${before.value} on ${before.on})`;
+  return bullet(paint.cyan('·'), `${key}: ${value}${was}`, options);
 }
 
 /** `97 controls: 94 as they should be, 2 findings, 1 accepted, 3 not applicable here`. */
@@ -84,37 +83,26 @@ export function summaryText({ verdicts, notApplicable }: Pick<HostAudit, 'verdic
 
 /** What an audit found on one host, as a person reads it: findings first, the summary last. */
 export function auditText(audit: HostAudit, options: TextOptions): readonly string[] {
-  const { paint, columns, all } = options;
-  const { verdicts, facts, tools } = audit;
+  const { paint, all } = options;
+  const { verdicts, facts, tools, notApplicable, duration } = audit;
   const of = (status: Verdict['status']) => verdicts.filter((verdict) => verdict.status === status);
-  const line = (text: string, indent: string) => wrapped(text, columns, indent);
-  const findings = of('finding').flatMap((verdict) => [...findingText(verdict, options), '']);
-  const accepted = of('accepted').map(({ control, because }) =>
-    line(`  ${paint.yellow('~')} ${control.id} accepted: ${because}`, '    '),
-  );
-  const unknown = [...byReason(of('unknown'))].map(([because, those]) =>
-    line(`  ${paint.dim('?')} ${because}: ${listed(those)}`, '    '),
-  );
-  const passed = all
-    ? of('passed').map(({ control, answer }) =>
-        line(`  ${paint.green('✓')} ${control.id}: ${control.title}${paint.dim(` (${answer.value})`)}`, '    '),
-      )
-    : [];
-  const absent =
-    all && audit.notApplicable.length > 0
-      ? [line(`  - not applicable: ${audit.notApplicable.map(({ id }) => id).join(', ')}`, '    ')]
-      : [];
-  const good = of('finding').length === 0;
-  const sign = good ? paint.green('✓') : paint.red('✗');
+  const findings = of('finding');
+  const passed = all ? of('passed') : [];
+  const absent = all && notApplicable.length > 0 ? [notApplicable.map(({ id }) => id).join(', ')] : [];
+  const sign = findings.length === 0 ? paint.green('✓') : paint.red('✗');
   return [
-    `${paint.bold(audit.host)}  ${paint.dim(facts?.os.name ?? '')}`,
-    ...findings,
-    ...accepted,
-    ...unknown,
-    ...passed,
-    ...absent,
-    ...tools.map((answer) => toolText(answer, paint)),
-    line(`  ${sign} ${paint.bold(summaryText(audit))}${paint.dim(`, ${formatSeconds(audit.duration)}`)}`, '    '),
+    `${paint.bold(audit.host)}  ${paint.dim(facts?.os.name ?? '')}`.trimEnd(),
+    ...findings.flatMap((verdict) => [...findingText(verdict, options), '']),
+    ...of('accepted').map(({ control, because }) => bullet(paint.yellow('~'), `${control.id}: ${because}`, options)),
+    ...[...byReason(of('unknown'))].map(([because, those]) =>
+      bullet(paint.dim('?'), `${because}: ${listed(those)}`, options),
+    ),
+    ...passed.map(({ control, answer }) =>
+      bullet(paint.green('✓'), `${control.id}: ${control.title} (${answer.value})`, options),
+    ),
+    ...absent.map((ids) => bullet(paint.dim('-'), `not applicable: ${ids}`, options)),
+    ...tools.map((answer) => toolText(answer, options)),
+    bullet(sign, `${summaryText(audit)}, ${formatSeconds(duration)}`, options),
   ];
 }
 

@@ -23,7 +23,8 @@ import * as z from 'zod';
  * | `file` | a path | `<mode> <owner> <group>`, four octal digits: of what a link leads to |
  * | `firewall` | `ufw` | `active` or `inactive`, from the kernel |
  * | | `ufw-incoming`, `ufw-outgoing`, `ufw-routed` | `deny`, `reject` or `allow`, from the kernel |
- * | | `ufw-ipv6`, `ufw-boot` | `yes` or `no` |
+ * | | `ufw-ipv6` | `yes` or `no` |
+ * | | `ufw-boot` | `enabled` or `disabled` |
  * | | `nft:<family> <table>` | `as-loaded`, `changed` or `missing` |
  * | `login` | `password` | what sshd on loopback offers to root and to people: `refused` or `offered` |
  * | `module` | a name | `blocked`, `loadable` or `loaded` |
@@ -31,6 +32,7 @@ import * as z from 'zod';
  * | `service` | a unit | `active`, `inactive` or `failed`; `enabled`, `disabled`, `static`, `masked` or `missing` |
  * | `sshd` | an option in lower case | as `sshd -T` prints it; what a `Match` block makes of it for somebody counts |
  * | `sysctl` | a key with dots | the value in effect, and what the next boot makes of it where that is another |
+ * | `systemd` | `journald.conf:Journal.Storage` | as the last of its files and drop-ins sets it |
  * | `tool` | `ssh-audit`, `lynis`, `docker-bench` | its figures |
  */
 export const PROBES = [
@@ -46,6 +48,7 @@ export const PROBES = [
   'service',
   'sshd',
   'sysctl',
+  'systemd',
   'tool',
 ] as const;
 export type Probe = (typeof PROBES)[number];
