@@ -76,8 +76,12 @@ export interface Outside {
   answers(): readonly Answer[];
 }
 
-/** Begins to look at a host from this machine: well-known ports, and all that the host says it listens on. */
-export async function lookFromOutside({ address, connected }: Reached, facts: Facts): Promise<Outside> {
+/** Looks at a host from this machine: well-known ports, declared ones, and all that the host says it listens on. */
+export async function lookFromOutside(
+  { address, connected }: Reached,
+  facts: Facts,
+  declared: readonly number[],
+): Promise<Outside> {
   const addresses = await addressesOf(address, facts);
   const seen = new Map<4 | 6, Set<number>>([
     [4, new Set()],
@@ -113,6 +117,6 @@ export async function lookFromOutside({ address, connected }: Reached, facts: Fa
         return { probe: 'outside', key, value: ports.join(',') };
       }),
   };
-  await outside.look([...WELL_KNOWN, ...facts.listening.map(({ port }) => port)]);
+  await outside.look([...WELL_KNOWN, ...declared, ...facts.listening.map(({ port }) => port)]);
   return outside;
 }

@@ -30,6 +30,11 @@ export interface AuditOptions extends ReachOptions {
   progress(host: string, message: string): void;
 }
 
+/** Ports that the inventory opens. */
+function declared({ firewall, ssh }: Environment): readonly number[] {
+  return [...firewall.allow.map(({ port }) => port), ...(ssh.port === undefined ? [] : [ssh.port])];
+}
+
 /** Ports that containers publish, by the host's own answer. */
 function published(answers: readonly Answer[]): readonly number[] {
   const value = answers.find(({ probe, key }) => probe === 'docker' && key === 'published')?.value ?? '';
@@ -78,9 +83,10 @@ export async function auditHost(environment: Environment, host: Host, options: A
     const isDirect = settingsFor(host.address, {}).jumps.length === 0;
     const [answers, outside] = await Promise.all([
       ask(),
-      lookFromOutside({ address, connected: isDirect ? { address, port } : undefined }, facts),
+      lookFromOutside({ address, connected: isDirect ? { address, port } : undefined }, facts, declared(environment)),
     ]);
-    await outside.look([...published(answers), ...environment.firewall.allow.map(({ port }) => port)]);
+    // Without a process for each port, what Docker publishes listens nowhere: only the engine knows.
+    await outside.look(published(answers));
     const found = [...answers, ...outside.answers()];
     return done({
       facts,
