@@ -50,7 +50,8 @@ export const coreDumpControls: readonly Control[] = [
     title: "systemd's collector keeps no memory images",
     severity: 'low',
     ...{ why, relax },
-    probe: 'file',
-    check: unlessAllowed(COREDUMP),
+    probe: 'systemd',
+    check: ({ environment }) =>
+      environment.harden.coreDumps ? undefined : { key: 'coredump.conf:Coredump.Storage', expect: { is: 'none' } },
   },
 ];

@@ -1,8 +1,8 @@
+import { requiredRsaSize } from '#core/rsa';
 import type { Environment } from '#inventory/environment';
 import type { Control, ControlContext, Severity } from '#playbook/control';
 import type { PlaybookContext } from '#playbook/playbook';
 import { type Declared, reload, restart, sshdConfig, sshSocket } from '#playbook/resources';
-import { requiredRsaSize } from './ssh-keys.ts';
 
 type Value = string | number | boolean | readonly string[];
 type Plain = string | number | boolean | string[];
@@ -296,7 +296,7 @@ export function sshd({ environment, facts }: Pick<PlaybookContext, 'environment'
 }
 
 const dashed = (option: string) =>
-  option.replaceAll(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '-').toLowerCase();
+  option.replaceAll(/(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})/g, '-').toLowerCase();
 
 /** One control for each setting, read from `sshd -T`. */
 export const sshControls: readonly Control[] = SETTINGS.map((setting) => ({

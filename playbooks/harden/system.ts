@@ -37,12 +37,21 @@ export function systemWarnings(context: PlaybookContext): readonly Warning[] {
 export const systemControls: readonly Control[] = [
   {
     id: 'journal-bounds',
-    title: 'the journal survives a reboot and stays within bounds',
+    title: 'the journal stays within bounds',
     severity: 'low',
-    why: 'What happened before a crash is in it; without bounds it fills the disk.',
+    why: 'Without bounds it fills the disk.',
     relax: '`logs.keep` for the time; the size is fixed',
-    probe: 'file',
-    check: () => ({ key: JOURNALD, expect: { is: '0644 root root' } }),
+    probe: 'systemd',
+    check: () => ({ key: 'journald.conf:Journal.SystemMaxUse', expect: { is: '500M' } }),
+  },
+  {
+    id: 'journal-storage',
+    title: 'the journal survives a reboot',
+    severity: 'medium',
+    why: 'What happened before a crash is in it.',
+    relax: 'nothing; fail2ban and the operator read it',
+    probe: 'systemd',
+    check: () => ({ key: 'journald.conf:Journal.Storage', expect: { is: 'persistent' } }),
   },
   {
     id: 'journal-persistent',

@@ -55,7 +55,7 @@ export function placeText({ path, line }: Place): string {
 function wordsIn({ path, content, firstLine = 1 }: ConfigPart) {
   let inMatch = false;
   return content.split('\n').flatMap((text, index) => {
-    const word = /^\s*([A-Za-z]+)(?:\s|=)/.exec(text)?.[1]?.toLowerCase();
+    const word = /^\s*([A-Za-z][A-Za-z0-9]*)(?:\s|=)/.exec(text)?.[1]?.toLowerCase();
     if (word === undefined) return [];
     if (word === 'match') inMatch = true;
     return [{ word, inMatch, place: { path, line: firstLine + index } }];

@@ -5,7 +5,8 @@ import { DIRECTORY, firstToMatch, firstToSet, hasMatch, inOrder, placeText } fro
 import { parseEffective } from '#resources/sshd-options';
 import { sshd as runSshd } from '#resources/sshd-program';
 
-const OWN = `${DIRECTORY}/00-slipway.conf`;
+/** What we tell sshd. */
+export const OWN = `${DIRECTORY}/00-slipway.conf`;
 // An address that is nobody's (RFC 5737), as a stranger's.
 const STRANGER = 'host=stranger.invalid,addr=203.0.113.1,laddr=0.0.0.0,lport=22';
 
