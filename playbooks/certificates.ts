@@ -61,6 +61,7 @@ export const certificates = definePlaybook({
                 certificate: certificatePaths(domain),
                 accessLog: accessLog(app),
                 clientMaxBodySize: proxy.clientMaxBodySize,
+                rateLimit: proxy.rateLimit,
                 greenFlag: greenFlag(app),
                 locations: locations(app, paths),
                 hasRemainder: !paths.some(({ path }) => path === '/'),

@@ -2,7 +2,7 @@ import { definePlaybook } from '#playbook/playbook';
 import { directory } from '#playbook/resources';
 import { people } from './harden/accounts.ts';
 import { bans, known } from './harden/bans.ts';
-import { firewall, sshPorts } from './harden/firewall.ts';
+import { firewall, firewallWarnings } from './harden/firewall.ts';
 import { kernel } from './harden/kernel.ts';
 import { sshd } from './harden/ssh.ts';
 import { system } from './harden/system.ts';
@@ -27,19 +27,19 @@ export const harden = definePlaybook({
   name: 'harden',
   summary: 'A user with keys and sudo, sshd without passwords, a firewall, bans, security updates, a safer kernel.',
   resources(context) {
-    const { environment, host, facts } = context;
-    const ports = sshPorts(environment, host, facts);
+    const { environment } = context;
     return [
       ...known(context),
       ...packages(context, PACKAGES),
       directory({ path: CONFIGURATION, mode: '0700' }),
       ...people(environment),
       ...sshd(context),
-      ...firewall(environment, ports),
-      ...bans(context, ports),
+      ...firewall(context),
+      ...bans(context),
       ...updates(context),
       ...kernel(environment),
       ...system(context),
     ];
   },
+  warnings: firewallWarnings,
 });

@@ -1,5 +1,6 @@
 import { definePlaybook } from '#playbook/playbook';
 import { command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { webBans } from './harden/bans.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { packages } from './packages.ts';
 import { accessLog } from './places.ts';
@@ -63,6 +64,7 @@ export const proxy = definePlaybook({
             ),
           ]),
       systemdUnit({ name: 'nginx.service', enabled: true, active: 'started' }),
+      ...webBans(context),
     ];
   },
 });

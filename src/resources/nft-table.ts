@@ -52,10 +52,12 @@ function renderUnit(table: Table): string {
   return `[Unit]
 Description=Packet filter table ${table.name} of Slipway
 DefaultDependencies=no
-After=local-fs.target systemd-modules-load.service nftables.service
+After=local-fs.target systemd-modules-load.service nftables.service slipway-undo.service
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
+# The guard may have undone the table at this very boot.
+ConditionPathExists=${rules}
 
 [Service]
 Type=oneshot
