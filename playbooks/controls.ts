@@ -1,4 +1,6 @@
+import { nearest } from '#inventory/problems';
 import type { Control } from '#playbook/control';
+import { dockerControls } from './docker.ts';
 import { accountControls } from './harden/accounts.ts';
 import { banControls } from './harden/bans.ts';
 import { firewallControls } from './harden/firewall.ts';
@@ -16,4 +18,17 @@ export const CONTROLS: readonly Control[] = [
   ...updateControls,
   ...kernelControls,
   ...systemControls,
+  ...dockerControls,
 ];
+
+const IDS = CONTROLS.map(({ id }) => id);
+
+/** What an inventory accepts that no control is called by, each with the name that was meant where one is near. */
+export function unknownControls(accept: Readonly<Record<string, string>>): readonly string[] {
+  return Object.keys(accept)
+    .filter((id) => !IDS.includes(id))
+    .map((id) => {
+      const meant = nearest(id, IDS);
+      return meant === undefined ? id : `${id} (did you mean ${meant}?)`;
+    });
+}

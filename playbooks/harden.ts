@@ -37,7 +37,7 @@ export const harden = definePlaybook({
       ...firewall(context),
       ...bans(context),
       ...updates(context),
-      ...kernel(environment),
+      ...kernel(context),
       ...system(context),
     ];
   },

@@ -14,7 +14,7 @@ const PROFILE = '/etc/profile.d/50-slipway-core.sh';
 export function coreDumps(context: PlaybookContext): readonly Declared[] {
   if (context.environment.harden.coreDumps) return [];
   return [
-    file({ path: LIMITS, content: '* hard core 0\nroot hard core 0\n' }),
+    file({ path: LIMITS, content: '* - core 0\nroot - core 0\n' }),
     file({ path: PROFILE, content: 'ulimit -c 0\n' }),
     template(context, { path: COREDUMP, from: 'systemd/coredump.conf.hbs' }),
   ];

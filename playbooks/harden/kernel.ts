@@ -1,10 +1,12 @@
 import type { Environment } from '#inventory/environment';
 import type { Check, Control, ControlContext, Severity } from '#playbook/control';
+import type { PlaybookContext } from '#playbook/playbook';
 import { type Declared, sysctl } from '#playbook/resources';
+import type { Facts } from '#protocol/facts';
 
 /** One parameter: its value, and what is so with it. */
 interface Parameter {
-  readonly value: string | number;
+  readonly value: string | number | ((facts: Facts) => number);
   readonly title: string;
   /** The kernel takes a stricter value back at the next boot only, so it is as good as the wanted one until then. */
   readonly untilBoot?: string;
@@ -34,8 +36,7 @@ function allAndDefault(
 
 /**
  * Kernel parameters that protect a host and break nothing on it: forwarding, router advertisements and user namespaces
- * are left alone, since Docker, SLAAC and sandboxes need them. Reverse paths are checked loosely, since a host with a
- * private network or a VPN answers on another way than it was asked.
+ * are left alone, since Docker, SLAAC and sandboxes need them.
  */
 const GROUPS: readonly Group[] = [
   {
@@ -104,7 +105,11 @@ const GROUPS: readonly Group[] = [
     why: 'A forged sender gets past rules that go by addresses.',
     severity: 'medium',
     parameters: allAndDefault('net.ipv4.conf', {
-      rp_filter: { value: 2, title: 'packets from addresses that lead nowhere are dropped' },
+      rp_filter: {
+        // In a second network or a VPN an answer may leave by another way than the question came: loosely there.
+        value: ({ networks }) => (networks.length > 1 ? 2 : 1),
+        title: 'packets from addresses that do not lead back are dropped',
+      },
     }),
   },
   {
@@ -135,15 +140,18 @@ function declaredValues({ harden }: Environment): Readonly<Record<string, string
   return Object.fromEntries(Object.entries(harden.sysctl).map(([key, value]) => [dotted(key), value]));
 }
 
-function wantedValues(environment: Environment): Readonly<Record<string, string | number>> {
+type Told = Pick<PlaybookContext, 'environment' | 'facts'>;
+
+function wantedValues({ environment, facts }: Told): Readonly<Record<string, string | number>> {
   const own = GROUPS.flatMap(({ parameters }) => Object.entries(parameters));
   const applying = own.filter(([, { unless }]) => unless?.applies(environment) !== true);
-  return { ...Object.fromEntries(applying.map(([key, { value }]) => [key, value])), ...declaredValues(environment) };
+  const values = applying.map(([key, { value }]) => [key, typeof value === 'function' ? value(facts) : value]);
+  return { ...Object.fromEntries(values), ...declaredValues(environment) };
 }
 
 /** The kernel's parameters; what the inventory says wins. */
-export function kernel(environment: Environment): readonly Declared[] {
-  return [sysctl({ values: wantedValues(environment) })];
+export function kernel(told: Told): readonly Declared[] {
+  return [sysctl({ values: wantedValues(told) })];
 }
 
 const toControl =
@@ -155,8 +163,8 @@ const toControl =
     why,
     relax: unless?.relax ?? `\`harden.sysctl\`: \`${key}\``,
     probe: 'sysctl',
-    check({ environment }: ControlContext): Check | undefined {
-      const value = wantedValues(environment)[key];
+    check(told: ControlContext): Check | undefined {
+      const value = wantedValues(told)[key];
       if (value === undefined) return undefined;
       const wanted = String(value).trim().split(/\s+/).join(' ');
       const isStuck = untilBoot !== undefined && untilBoot !== wanted;

@@ -5,7 +5,9 @@ import { template } from '#playbook/template';
 import { auditLog, auditLogControls, auditLogWarnings } from './audit-log.ts';
 import { clock, clockControls } from './clock.ts';
 import { coreDumpControls, coreDumps } from './core-dumps.ts';
+import { integrity, integrityControls } from './integrity.ts';
 import { moduleControls, modules } from './modules.ts';
+import { passwordControls, passwords } from './passwords.ts';
 import { permissionControls, permissions } from './permissions.ts';
 import { swap, swapControls, swapWarnings } from './swap.ts';
 
@@ -22,6 +24,8 @@ export function system(context: PlaybookContext): readonly Declared[] {
     ...modules(context),
     ...coreDumps(context),
     ...permissions(),
+    ...passwords(context),
+    ...integrity(context),
     ...clock(context),
     ...auditLog(context),
     ...swap(context),
@@ -77,6 +81,8 @@ export const systemControls: readonly Control[] = [
   ...moduleControls,
   ...coreDumpControls,
   ...permissionControls,
+  ...passwordControls,
+  ...integrityControls,
   ...clockControls,
   ...auditLogControls,
   ...swapControls,
