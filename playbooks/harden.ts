@@ -5,7 +5,7 @@ import { bans, known } from './harden/bans.ts';
 import { firewall, firewallWarnings } from './harden/firewall.ts';
 import { kernel } from './harden/kernel.ts';
 import { sshd } from './harden/ssh.ts';
-import { system } from './harden/system.ts';
+import { system, systemWarnings } from './harden/system.ts';
 import { updates } from './harden/updates.ts';
 import { packages } from './packages.ts';
 import { CONFIGURATION } from './places.ts';
@@ -41,5 +41,5 @@ export const harden = definePlaybook({
       ...system(context),
     ];
   },
-  warnings: firewallWarnings,
+  warnings: (context) => [...firewallWarnings(context), ...systemWarnings(context)],
 });
