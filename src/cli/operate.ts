@@ -1,8 +1,10 @@
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { rememberLogin } from '#cli/logins';
+import { answerProof, answerWays, type Prover } from '#cli/guard-proof';
+import { keepRecognizable } from '#cli/host-key';
 import { packageDirectory, runnerFile } from '#cli/project';
-import { connectOptions, finalTarget, placeOf, type ReachOptions, reach } from '#cli/reach';
+import { isInteractive } from '#cli/prompter';
+import { type ReachOptions, reach } from '#cli/reach';
 import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -12,8 +14,7 @@ import { templates } from '#playbook/render';
 import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { ConvergeRequest, Declaration } from '#protocol/plan';
-import { connect } from '#ssh/connection';
-import { type HostSession, loginAfresh, openHost, prove } from '#ssh/operation';
+import { openHost } from '#ssh/operation';
 import { type Bundle, readBundle } from '#ssh/runner';
 
 /** Where events and local progress go. */
@@ -28,6 +29,8 @@ export interface OperateOptions {
   /** Only these hosts; all when empty. */
   readonly hosts: readonly string[];
   readonly askPassword: boolean;
+  /** `ssh.allowFrom` counts even where it shuts out the address one is connected from. */
+  readonly forceAllowFrom: boolean;
 }
 
 /** How it ended on one host. */
@@ -64,25 +67,6 @@ export async function declarationsFor(
   );
 }
 
-/** Opens fresh connections as the final user, over each address family the host is known by, and proves each. */
-async function answerGuard(
-  environment: Environment,
-  host: Host,
-  bundle: Bundle,
-  session: HostSession,
-  guard: string,
-): Promise<void> {
-  try {
-    await using fresh = await loginAfresh(() => connect(finalTarget(environment, host), connectOptions(environment)));
-    await prove(fresh, bundle, guard);
-    await rememberLogin(placeOf(host), environment.ssh.user);
-  } catch (error) {
-    const { message } = asDeployError(error);
-    // The operation says how it ended; that it cannot be told any more is its own matter.
-    await session.refuseProof(guard, message).catch(() => undefined);
-  }
-}
-
 async function operateOn(
   environment: Environment,
   host: Host,
@@ -96,13 +80,15 @@ async function operateOn(
     await using connection = await reach(environment, host, options);
     // The playbooks load while the host starts the runner; what is wrong with them is said where they are used.
     import('#playbooks/index').catch(() => undefined);
-    for (const message of connection.warnings) {
+    const warn = (message: string) =>
       audience.event({ type: 'warning', message, at: new Date().toISOString(), host: host.name });
-    }
+    connection.warnings.forEach(warn);
     const session = await openHost(connection, bundle, (message) => audience.progress(host.name, message));
     const { facts } = session.hello;
     audience.event({ ...session.hello, host: host.name });
     preflight(environment, host.name, facts, Date.now());
+    const pinned = options.verb === 'up' ? await keepRecognizable(environment, connection) : undefined;
+    if (pinned !== undefined) warn(pinned);
     const request: ConvergeRequest = {
       verb: options.verb,
       app: environment.app,
@@ -112,10 +98,14 @@ async function operateOn(
       secrets: Object.values(environment.secrets),
       loginUser: environment.ssh.user,
     };
+    const { forceAllowFrom } = options;
+    const askPassword = isInteractive();
+    const prover: Prover = { environment, host, bundle, connection, session, askPassword, forceAllowFrom };
     for await (const event of session.ask(request)) {
       audience.event(event);
       if (event.type === 'plan') changes = event.steps.length;
-      if (event.type === 'guard.proof-wanted') void answerGuard(environment, host, bundle, session, event.guard);
+      if (event.type === 'guard.ways-wanted') void answerWays(prover);
+      if (event.type === 'guard.proof-wanted') void answerProof(prover, event.guard, event.ways);
       if (event.type === 'operation.failed') return { host: host.name, changes, error: failureOf(event, host.name) };
     }
     return { host: host.name, changes, error: undefined };

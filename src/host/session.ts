@@ -4,11 +4,20 @@ import { asDeployError } from '#core/errors';
 import type { Question } from '#protocol/audit';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
-import { type ConvergeRequest, proofRefusalSchema, type Request, requestSchema } from '#protocol/plan';
+import {
+  type ConvergeRequest,
+  type ProofRefusal,
+  proofRefusalSchema,
+  type Request,
+  requestSchema,
+  type WaysAnswer,
+  waysAnswerSchema,
+} from '#protocol/plan';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
 import { ownDirectory } from './files.ts';
+import type { Laptop } from './guard.ts';
 import { newOperation, openJournal } from './journal.ts';
 import { lockHolder, takeLock } from './lock.ts';
 import { createHost } from './machine.ts';
@@ -30,29 +39,28 @@ function parseJson(line: string): unknown {
   }
 }
 
-/** What the laptop says after its request: that a proof failed, or nothing more. */
-function hearing() {
-  const failures = new Map<string, string>();
+/** What the laptop says after its request: which ways in work, that a proof failed, or nothing more. */
+function hearing(): Laptop & { hear(line: string): void; hangUp(): void } {
+  const refusals = new Map<string, ProofRefusal>();
+  let ways: WaysAnswer | undefined;
   let isGone = false;
   return {
-    hear(line: string): void {
-      const { success, data } = proofRefusalSchema.safeParse(parseJson(line));
-      if (success) failures.set(data.guard, data.failure);
+    hear(line) {
+      const said = parseJson(line);
+      const refusal = proofRefusalSchema.safeParse(said);
+      if (refusal.success) refusals.set(refusal.data.guard, refusal.data);
+      ways ??= waysAnswerSchema.safeParse(said).data;
     },
-    /** The laptop's side was closed: whoever would have proven access is gone, or the change has cut them off. */
-    hangUp(): void {
+    hangUp() {
       isGone = true;
     },
-    failure: (guard: string) =>
-      failures.get(guard) ?? (isGone ? 'the connection that would have proven it was lost' : undefined),
+    ways: () => ways,
+    refusal: (guard) => refusals.get(guard),
+    isGone: () => isGone,
   };
 }
 
-async function operate(
-  request: ConvergeRequest,
-  facts: Awaited<ReturnType<typeof readFacts>>,
-  listener: ReturnType<typeof hearing>,
-) {
+async function operate(request: ConvergeRequest, facts: Awaited<ReturnType<typeof readFacts>>, laptop: Laptop) {
   const started = performance.now();
   const operation = newOperation();
   const lock = request.verb === 'up' ? await takeLock({ operation, verb: request.verb, by: request.by }) : undefined;
@@ -74,7 +82,7 @@ async function operate(
         if (event.type === 'resource.changed') changed += 1;
         journal.emit(event);
       },
-      listener,
+      laptop,
     );
     journal.emit({ type: 'operation.finished', ...outcome, duration: (performance.now() - started) / 1000 });
   } catch (thrown) {
@@ -139,15 +147,15 @@ export async function session(): Promise<number> {
   // A closing connection must not take the operation with it.
   process.on('SIGHUP', () => undefined);
   process.on('SIGPIPE', () => undefined);
-  const listener = hearing();
+  const laptop = hearing();
   const lines = createInterface({ input: process.stdin });
   const firstLine = new Promise<string | undefined>((resolve) => {
     lines.once('line', (line) => {
       resolve(line);
-      lines.on('line', (more) => listener.hear(more));
+      lines.on('line', (more) => laptop.hear(more));
     });
     lines.once('close', () => {
-      listener.hangUp();
+      laptop.hangUp();
       resolve(undefined);
     });
   });
@@ -163,7 +171,7 @@ export async function session(): Promise<number> {
     const request: Request = requestSchema.parse(JSON.parse(line));
     if (request.verb === 'attach') return await attach(request.operation, tell);
     if (request.verb === 'audit') return await audit(request.questions, facts);
-    return await operate(request, facts, listener);
+    return await operate(request, facts, laptop);
   } catch (error) {
     return refuse(error);
   } finally {

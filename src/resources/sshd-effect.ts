@@ -86,7 +86,8 @@ export async function differences(
   return matched.flat();
 }
 
-async function visitorOf(host: Host, user: string): Promise<Visitor> {
+/** A user of the host as sshd looks at them. */
+export async function visitorOf(host: Host, user: string): Promise<Visitor> {
   const [users, groups] = await Promise.all([readUsers(host), readGroups(host)]);
   const gid = users.get(user)?.gid;
   const own = [...groups.values()].filter((group) => group.gid === gid || group.members.includes(user));

@@ -7,6 +7,7 @@ export const verb: Verb = {
       .argument('<environment>', 'the environment: a file below inventory/, without .yaml')
       .option('--host <name...>', 'only these hosts')
       .option('--ask-password', 'ask for a password for the very first contact; it is used once and never stored')
+      .option('--force-allow-from', 'let ssh.allowFrom shut out even the address you are connected from')
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
