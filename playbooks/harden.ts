@@ -1,5 +1,5 @@
 import { definePlaybook } from '#playbook/playbook';
-import { directory } from '#playbook/resources';
+import { directory, firstBoot } from '#playbook/resources';
 import { people } from './harden/accounts.ts';
 import { bans, known } from './harden/bans.ts';
 import { firewall, firewallWarnings } from './harden/firewall.ts';
@@ -29,6 +29,7 @@ export const harden = definePlaybook({
   resources(context) {
     const { environment } = context;
     return [
+      firstBoot({ patience: environment.packages.wait }, { beforePackages: true }),
       ...known(context),
       ...packages(context, PACKAGES),
       directory({ path: CONFIGURATION, mode: '0700' }),

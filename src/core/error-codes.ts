@@ -329,6 +329,11 @@ export const ERROR_CODES = {
     means: 'Another program on the host kept the package system to itself until the deadline.',
     fix: 'The message names it; let it end (or stop it) on the host, then run the same command again.',
   },
+  'first-boot-busy': {
+    exit: EXIT.locked,
+    means: "The provider's own setup of the image (cloud-init) was not done until the deadline.",
+    fix: 'Let it end (`cloud-init status --wait` on the host), then run the same command again; `packages.wait` is how long is waited.',
+  },
   'mirror-unreachable': {
     exit: EXIT.failed,
     means: 'The host could not fetch package lists or packages from their mirror.',

@@ -11,6 +11,7 @@ import { dockerLoginKind } from '#resources/docker-login';
 import { dockerNetworkKind } from '#resources/docker-network';
 import { fail2banJailKind } from '#resources/fail2ban-jail';
 import { fileKind } from '#resources/file';
+import { firstBootKind } from '#resources/first-boot';
 import { groupKind } from '#resources/group';
 import { linkKind } from '#resources/link';
 import { logrotateRuleKind } from '#resources/logrotate-rule';
@@ -50,6 +51,7 @@ export const KINDS = [
   ufwRuleKind,
   systemdUnitKind,
   sshdConfigKind,
+  firstBootKind,
   sshSocketKind,
   sysctlKind,
   cronEntryKind,
