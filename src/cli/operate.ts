@@ -9,6 +9,7 @@ import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
 import { assemble } from '#plan/assemble';
+import type { Warning } from '#playbook/playbook';
 import { preflight } from '#playbook/preflight';
 import { templates } from '#playbook/render';
 import type { Event } from '#protocol/event';
@@ -56,15 +57,23 @@ export async function declarationsFor(
   environment: Environment,
   host: string,
   facts: Facts,
+  { forceAllowFrom = false }: Partial<Pick<OperateOptions, 'forceAllowFrom'>> = {},
 ): Promise<readonly Declaration[]> {
   const { PLAYBOOKS } = await import('#playbooks/index');
-  const render = rendererOf(environment);
-  return assemble(
-    PLAYBOOKS.map((playbook) => ({
-      playbook: playbook.name,
-      resources: playbook.resources({ environment, host, facts, render }),
-    })),
-  );
+  const context = { environment, host, facts, forceAllowFrom, render: rendererOf(environment) };
+  return assemble(PLAYBOOKS.map((playbook) => ({ playbook: playbook.name, resources: playbook.resources(context) })));
+}
+
+/** What the playbooks have to say of a host beside the plan. */
+async function warningsFor(
+  environment: Environment,
+  host: string,
+  facts: Facts,
+  { forceAllowFrom }: Pick<OperateOptions, 'forceAllowFrom'>,
+): Promise<readonly Warning[]> {
+  const { PLAYBOOKS } = await import('#playbooks/index');
+  const context = { environment, host, facts, forceAllowFrom, render: rendererOf(environment) };
+  return PLAYBOOKS.flatMap((playbook) => playbook.warnings?.(context) ?? []);
 }
 
 async function operateOn(
@@ -80,21 +89,24 @@ async function operateOn(
     await using connection = await reach(environment, host, options);
     // The playbooks load while the host starts the runner; what is wrong with them is said where they are used.
     import('#playbooks/index').catch(() => undefined);
-    const warn = (message: string) =>
-      audience.event({ type: 'warning', message, at: new Date().toISOString(), host: host.name });
-    connection.warnings.forEach(warn);
+    const warn = (message: string, hint?: string) => {
+      const said = hint === undefined ? { message } : { message, hint };
+      audience.event({ type: 'warning', ...said, at: new Date().toISOString(), host: host.name });
+    };
+    for (const message of connection.warnings) warn(message);
     const session = await openHost(connection, bundle, (message) => audience.progress(host.name, message));
     const { facts } = session.hello;
     audience.event({ ...session.hello, host: host.name });
     preflight(environment, host.name, facts, Date.now());
     const pinned = options.verb === 'up' ? await keepRecognizable(environment, connection) : undefined;
     if (pinned !== undefined) warn(pinned);
+    for (const { message, hint } of await warningsFor(environment, host.name, facts, options)) warn(message, hint);
     const request: ConvergeRequest = {
       verb: options.verb,
       app: environment.app,
       environment: environment.name,
       by: `${userInfo().username}@${hostname()}`,
-      resources: [...(await declarationsFor(environment, host.name, facts))],
+      resources: [...(await declarationsFor(environment, host.name, facts, options))],
       secrets: Object.values(environment.secrets),
       loginUser: environment.ssh.user,
     };
