@@ -2,8 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { HostProbe } from '#audit/audit';
 import { people } from '#audit/people';
 import type { Host } from '#resources/resource';
-import { hasMatch, inOrder } from '#resources/sshd-files';
-import { OWN } from './sshd.ts';
+import { configuration } from './sshd.ts';
 
 const HOST_KEYS = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'GlobalKnownHostsFile=/dev/null'];
 const ASKING = ['BatchMode=yes', 'PreferredAuthentications=none', 'ConnectTimeout=5', 'LogLevel=ERROR'];
@@ -35,16 +34,12 @@ function ports(host: Host): readonly number[] {
   return [...new Set([...sshd, ...(sshPort === undefined ? [] : [sshPort])])];
 }
 
-/** Everybody is offered the same, unless a `Match` block makes a difference. */
-async function visitors(host: Host): Promise<readonly string[]> {
-  return hasMatch(await inOrder(host, OWN)) ? ['root', ...(await people(host))] : ['root'];
-}
-
 /** The one key is `password`. Nothing is tried: a client asks for the methods and goes. */
 export const login: HostProbe = {
   name: 'login',
   async ask(host, keys) {
-    const users = await visitors(host);
+    const { differs } = await configuration(host);
+    const users = differs ? ['root', ...(await people(host))] : ['root'];
     const offered = await Promise.all(ports(host).flatMap((port) => users.map((user) => methods(host, user, port))));
     const isOpen = offered.flat().some((method) => ['none', 'password', 'keyboard-interactive'].includes(method));
     return new Map(keys.map((key) => [key, { value: isOpen ? 'offered' : 'refused' }]));

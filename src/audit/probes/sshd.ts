@@ -1,14 +1,27 @@
 import type { Found, HostProbe } from '#audit/audit';
 import { people } from '#audit/people';
 import type { Host } from '#resources/resource';
-import { DIRECTORY, firstToMatch, firstToSet, hasMatch, inOrder, placeText } from '#resources/sshd-files';
+import {
+  type ConfigPart,
+  DIRECTORY,
+  firstToMatch,
+  firstToSet,
+  hasMatch,
+  inOrder,
+  placeText,
+} from '#resources/sshd-files';
 import { parseEffective } from '#resources/sshd-options';
 import { sshd as runSshd } from '#resources/sshd-program';
 
-/** What we tell sshd. */
-export const OWN = `${DIRECTORY}/00-slipway.conf`;
+const OWN = `${DIRECTORY}/00-slipway.conf`;
 // An address that is nobody's (RFC 5737), as a stranger's.
 const STRANGER = 'host=stranger.invalid,addr=203.0.113.1,laddr=0.0.0.0,lport=22';
+
+/** The whole configuration of sshd, and whether a `Match` block of somebody else's makes a difference between users. */
+export async function configuration(host: Host): Promise<{ parts: readonly ConfigPart[]; differs: boolean }> {
+  const parts = await inOrder(host, OWN);
+  return { parts, differs: hasMatch(parts.filter(({ path }) => path !== OWN)) };
+}
 
 async function effective(host: Host, user?: string): Promise<ReadonlyMap<string, string>> {
   const output = await runSshd(host, ['-T', ...(user === undefined ? [] : ['-C', `user=${user},${STRANGER}`])]);
@@ -20,9 +33,8 @@ async function effective(host: Host, user?: string): Promise<ReadonlyMap<string,
 export const sshd: HostProbe = {
   name: 'sshd',
   async ask(host, keys) {
-    const [parts, everybody] = await Promise.all([inOrder(host, OWN), effective(host)]);
-    // Only where somebody may be treated differently it has to be asked for each.
-    const users = hasMatch(parts) ? ['root', ...(await people(host))] : [];
+    const [{ parts, differs }, everybody] = await Promise.all([configuration(host), effective(host)]);
+    const users = differs ? ['root', ...(await people(host))] : [];
     const each = await Promise.all(users.map((user) => effective(host, user)));
     const found = keys.map((key): readonly [string, Found] => {
       const value = everybody.get(key);
