@@ -197,6 +197,12 @@ const TAMPERINGS: readonly Tampering[] = [
     from: '/etc/docker/daemon.json',
   },
   {
+    what: "a privileged container that holds the engine's socket",
+    script: `files=$(ldd /bin/sleep | grep -o '/[^ ]*'); tar -c --dereference -C / $(printf '%s\\n' /bin/sleep $files | sed 's,^/,,') | docker import - audit/sleep > /dev/null; docker run --detach --name audit-sleep --privileged --volume /run/docker.sock:/run/docker.sock audit/sleep /bin/sleep infinity > /dev/null`,
+    ids: ['docker-privileged', 'docker-socket-mounts'],
+    undo: 'docker rm --force audit-sleep > /dev/null; docker image rm audit/sleep > /dev/null',
+  },
+  {
     what: 'a journal without bounds',
     script: `printf '[Journal]\\nSystemMaxUse=90%%\\n' > /etc/systemd/journald.conf.d/99-image.conf`,
     ids: ['journal-bounds'],
