@@ -264,8 +264,13 @@ const ALWAYS = [
 
 const plain = (value: Value): Plain => (typeof value === 'object' ? [...value] : value);
 
-const wantedOf = ({ option, value }: Setting, environment: Environment): Value =>
-  environment.ssh.options[option] ?? (typeof value === 'function' ? value(environment) : value);
+// sshd does not care how an option is spelled, and takes the first of two.
+const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
+
+function wantedOf({ option, value }: Setting, environment: Environment): Value {
+  const [, declared] = Object.entries(environment.ssh.options).find(([name]) => isSame(name, option)) ?? [];
+  return declared ?? (typeof value === 'function' ? value(environment) : value);
+}
 
 function settings(environment: Environment, ifKnown: boolean): Record<string, Plain> {
   const own = SETTINGS.filter((setting) => (setting.ifKnown === true) === ifKnown);
@@ -275,7 +280,9 @@ function settings(environment: Environment, ifKnown: boolean): Record<string, Pl
 /** sshd by a drop-in that is read before those of images, since sshd takes the first value it reads. */
 export function sshd({ environment, facts }: Pick<PlaybookContext, 'environment' | 'facts'>): readonly Declared[] {
   const { user, port, options } = environment.ssh;
-  const others = Object.entries(options).filter(([option]) => SETTINGS.every((setting) => setting.option !== option));
+  const others = Object.entries(options).filter(([option]) =>
+    SETTINGS.every((setting) => !isSame(setting.option, option)),
+  );
   const isSocketActivated = facts.sshSocket === true;
   const config = sshdConfig(
     {
@@ -298,6 +305,16 @@ export function sshd({ environment, facts }: Pick<PlaybookContext, 'environment'
 const dashed = (option: string) =>
   option.replaceAll(/(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})/g, '-').toLowerCase();
 
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** A value as `sshd -T` prints it, which has words and units of its own. */
+function printed(value: Exclude<Value, readonly string[]>): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  const [, amount, unit = ''] = /^(\d+)([smhdw])$/i.exec(String(value)) ?? [];
+  if (amount !== undefined) return String(Number(amount) * (SECONDS[unit.toLowerCase()] ?? 1));
+  return value === 'prohibit-password' ? 'without-password' : String(value);
+}
+
 /** One control for each setting, read from `sshd -T`. */
 export const sshControls: readonly Control[] = SETTINGS.map((setting) => ({
   id: `ssh-${dashed(setting.option)}`,
@@ -311,6 +328,6 @@ export const sshControls: readonly Control[] = SETTINGS.map((setting) => ({
     const key = setting.option.toLowerCase();
     // A host may lack some of the algorithms; what it has besides is what counts.
     if (typeof value === 'object') return { key, expect: { within: value } };
-    return { key, expect: { is: typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value) } };
+    return { key, expect: { is: printed(value) } };
   },
 }));
