@@ -8,7 +8,6 @@ import { projectDirectory, runnerFile } from '#cli/project';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
-import type { Environment } from '#inventory/environment';
 import { loadEnvironment } from '#inventory/load';
 import { readBundle } from '#ssh/runner';
 
@@ -19,14 +18,6 @@ interface AuditOptions {
   readonly askPassword?: boolean;
   readonly json?: boolean;
   readonly project?: string;
-}
-
-function refuseUnknown({ name, audit }: Environment, known: readonly string[]): void {
-  const unknown = Object.keys(audit.accept).filter((id) => !known.includes(id));
-  if (unknown.length === 0) return;
-  throw new DeployError('control-unknown', `audit.accept of ${name} names no control: ${unknown.join(', ')}.`, {
-    hint: `See their names with \`deploy audit ${name} --all\` once these lines are gone.`,
-  });
 }
 
 function print(audit: HostAudit, name: string, options: AuditOptions): void {
@@ -58,11 +49,13 @@ function exitCode(audits: readonly HostAudit[]): number {
 
 async function audit(name: string, options: AuditOptions): Promise<number> {
   const environment = await loadEnvironment(projectDirectory(options.project), name);
-  const { CONTROLS } = await import('#playbooks/controls');
-  refuseUnknown(
-    environment,
-    CONTROLS.map(({ id }) => id),
-  );
+  const { CONTROLS, unknownControls } = await import('#playbooks/controls');
+  const unknown = unknownControls(environment.audit.accept);
+  if (unknown.length > 0) {
+    throw new DeployError('control-unknown', `audit.accept of ${name} names no control: ${unknown.join(', ')}.`, {
+      hint: `See their names with \`deploy audit ${name} --all\` once these lines are gone.`,
+    });
+  }
   const hosts = hostsOf(environment, options.host ?? []);
   const bundle = readBundle(runnerFile());
   const told = narrator(hosts.map((host) => host.name));
@@ -96,7 +89,7 @@ export const verb: Verb = {
         'after',
         `
 Asks the running system, never the files that were written, and looks at the host's ports from this machine.
-It changes nothing and waits for no lock. A finding that is wanted is accepted with its reason:
+It changes nothing and waits for no lock; --tools adds its figures to /var/lib/slipway/audit on the host. A finding that is wanted is accepted with its reason:
 
   audit:
     accept:
