@@ -90,6 +90,14 @@ const PERMISSIONS: readonly Permission[] = [
   },
 ];
 
+/** What of these `deploy up` sets itself; all else is its package's to set. */
+const OWN = [...CRON, ...FILES, '/etc/slipway'];
+
+function mend(path: string, value = ''): { readonly mend?: string } {
+  const [mode, owner, group] = value.split(' ');
+  return OWN.includes(path) ? {} : { mend: `\`chown ${owner}:${group} ${path}; chmod ${mode} ${path}\` on the host.` };
+}
+
 /** One control for each path that has to be kept to its owner. */
 export const permissionControls: readonly Control[] = PERMISSIONS.map(({ path, values, severity, why }) => ({
   id: `permissions-${path.slice(1).replaceAll(/[/._]/g, '-')}`,
@@ -97,6 +105,7 @@ export const permissionControls: readonly Control[] = PERMISSIONS.map(({ path, v
   severity,
   why,
   relax: 'nothing; nobody but root needs more',
+  ...mend(path, values[0]),
   probe: 'file',
   check: () => ({ key: path, expect: values.length === 1 ? { is: values[0] ?? '' } : { oneOf: values } }),
 }));

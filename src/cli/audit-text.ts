@@ -21,9 +21,18 @@ function colourOf(severity: Severity, paint: Paint): (text: string) => string {
   return severity === 'medium' ? paint.yellow : paint.cyan;
 }
 
+/** The file that is to blame, where it is a drop-in of somebody else's that wins over ours. */
+function foreignDropIn(from: string | undefined): string | undefined {
+  const isForeign = from !== undefined && /\.d\/[^/]+$/.test(from) && !from.includes('slipway');
+  // Files of jails are called by their jail, whoever wrote them.
+  return isForeign && !from.startsWith('/etc/fail2ban/jail.d/') ? from : undefined;
+}
+
 /** What to do about a finding: what mends it, and the inventory key that relaxes it where there is one. */
-function nextSteps({ control }: Verdict, environment: string): readonly string[] {
-  const { mend = `\`deploy up ${environment}\` mends it.`, relax } = control;
+function nextSteps({ control, answer }: Verdict, environment: string): readonly string[] {
+  const foreign = foreignDropIn(answer.from);
+  const first = foreign === undefined ? '' : `take it out of ${foreign.replace(/:\d+$/, '')}, then `;
+  const { mend = `${first}\`deploy up ${environment}\` mends it.`, relax } = control;
   return [`→ ${mend}`, ...(relax.startsWith('`') ? [`→ or relax it: ${relax}`] : [])];
 }
 
@@ -31,10 +40,11 @@ function findingText(verdict: Verdict, { environment, columns, paint }: TextOpti
   const { control, answer, expect } = verdict;
   const label = `  ${colourOf(control.severity, paint)('✗')} ${control.severity.padEnd(10)}`;
   const title = wrapped(INDENT + control.title, columns, INDENT).slice(INDENT.length);
-  const should = expectationText(expect);
+  // What a list lacks is all there is to say of it.
+  const should = 'includes' in expect && answer.value !== undefined ? '' : `, should be ${expectationText(expect)}`;
   const detail = [
     paint.dim(control.id),
-    `${deviationText(answer.value, expect)}, should be ${should}`,
+    `${deviationText(answer.value, expect)}${should}`,
     ...(answer.from === undefined ? [] : [`set by ${answer.from}`]),
     ...nextSteps(verdict, environment),
   ];

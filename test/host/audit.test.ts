@@ -144,7 +144,6 @@ const TAMPERINGS: readonly Tampering[] = [
     script: 'systemctl mask --quiet --now apt-daily.timer',
     ids: ['updates-apt-daily-timer'],
     from: '/etc/systemd/system/apt-daily.timer',
-    undo: 'systemctl unmask --quiet apt-daily.timer',
   },
   {
     what: 'a timer stopped',

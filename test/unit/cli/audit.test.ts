@@ -120,7 +120,8 @@ describe('telling', () => {
                     ssh-port
                     has c, should be only a, b
                     set by /etc/ssh/sshd_config.d/01-image.conf:3
-                    → \`deploy up prod\` mends it.
+                    → take it out of /etc/ssh/sshd_config.d/01-image.conf, then
+                    \`deploy up prod\` mends it.
                     → or relax it: \`ssh.options\`
 
         ~ tunnel: to the database
