@@ -2,6 +2,7 @@ import { listed, wrapped } from '#cli/fit';
 import type { Audience } from '#cli/operate';
 import { type Paint, paintFor } from '#cli/paint';
 import { openQuestion } from '#cli/prompter';
+import { columnsOf, fuses, statusLine, type Terminal } from '#cli/status-line';
 import { formatBytes, formatSeconds } from '#core/units';
 import type { Event } from '#protocol/event';
 import type { Change, Step, Trigger, Way } from '#protocol/plan';
@@ -139,58 +140,6 @@ function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<
   }
 }
 
-interface Terminal {
-  readonly isTTY?: boolean | undefined;
-  readonly columns?: number | undefined;
-  write(text: string): unknown;
-}
-
-const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-
-/** One line at the bottom of a terminal that says what is going on; nothing where there is no terminal. */
-function statusLine(terminal: Terminal): { show(text: () => string): void; clear(): void } {
-  if (terminal.isTTY !== true) return { show: () => undefined, clear: () => undefined };
-  let text = () => '';
-  let frame = 0;
-  let timer: NodeJS.Timeout | undefined;
-  const draw = () => {
-    if (openQuestion() !== undefined) return;
-    frame = (frame + 1) % FRAMES.length;
-    terminal.write(`\r\u001b[2K${FRAMES[frame]} ${text()}`.slice(0, (terminal.columns ?? 80) + 5));
-  };
-  return {
-    show(next) {
-      text = next;
-      timer ??= setInterval(draw, 100);
-      timer.unref();
-      draw();
-    },
-    clear() {
-      clearInterval(timer);
-      timer = undefined;
-      terminal.write('\r\u001b[2K');
-    },
-  };
-}
-
-/** The fuses that burn: for each host, when it undoes what is not proven by then. */
-function fuses() {
-  const deadlines = new Map<string, number>();
-  return {
-    hear({ host = '', ...event }: Event): void {
-      if (event.type === 'guard.armed') deadlines.set(host, performance.now() + event.seconds * 1000);
-      else if (/^(guard\.(disarmed|undone)|operation\.(finished|failed))$/.test(event.type)) deadlines.delete(host);
-    },
-    burn: (host: string) => deadlines.has(host),
-    /** The seconds that are left, as the beginning of a status line. */
-    left(host: string): string {
-      const deadline = deadlines.get(host);
-      if (deadline === undefined) return '';
-      return `⛨ ${Math.max(0, Math.ceil((deadline - performance.now()) / 1000))} s  `;
-    },
-  };
-}
-
 /** What is going on now, for the status line; undefined for events that change nothing of it. */
 function activity(event: Event): string | undefined {
   switch (event.type) {
@@ -200,6 +149,8 @@ function activity(event: Event): string | undefined {
       return event.message;
     case 'guard.ways-wanted':
       return 'logging in afresh, to see over which addresses that works';
+    case 'guard.armed':
+      return 'changing what could lock you out';
     case 'guard.proof-wanted':
       return `logging in afresh as ${event.user} over ${families(event.ways)}`;
     default:
@@ -233,7 +184,7 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
       for (const text of sentences(
         event,
         paint,
-        terminal.isTTY === true ? (terminal.columns ?? 80) : Number.POSITIVE_INFINITY,
+        terminal.isTTY === true ? columnsOf(terminal) : Number.POSITIVE_INFINITY,
         playbookOf,
       ))
         line(prefix(event.host) + text);

@@ -43,6 +43,10 @@ else mv -T armed undoing 2>/dev/null && echo 'undoing a change that no fresh log
 restore() {
   rm -rf stage; mkdir stage || exit 1
   tar --extract --numeric-owner --preserve-permissions --file snapshot.tar --directory stage || exit 1
+  firewall=
+  for path in /etc/ufw /etc/default/ufw; do
+    diff --recursive --brief "stage$path" "$path" >/dev/null 2>&1 || firewall=changed
+  done
   for unit in ${UNITS}/slipway-nft-*.service; do
     [ -e "$unit" ] && [ ! -e "stage$unit" ] || continue
     [ -n "$boot" ] || systemctl stop "\${unit##*/}"
@@ -70,7 +74,7 @@ if [ -e undoing ]; then
     install -d -m 0755 /run/sshd
     systemctl reset-failed ssh.service ssh.socket 2>/dev/null
     ${sshd(socket, running.includes('ssh.service'))}
-    if command -v ufw >/dev/null; then
+    if [ -n "$firewall" ] && command -v ufw >/dev/null; then
       ${ufw ? 'ufw reload' : 'ufw --force disable'}
     fi
     ${tables.map((unit) => commandLine(['systemctl', 'reload-or-restart', unit])).join('\n    ') || ':'}

@@ -6,6 +6,7 @@ import type { ProofRefusal, Way, WaysAnswer } from '#protocol/plan';
 import { readUsers } from '#resources/accounts';
 import type { Host } from '#resources/resource';
 import { isAbsent, listIfThere, ownDirectory, readTextIfThere } from './files.ts';
+import { guardFolder } from './guard-proof.ts';
 import { takeSnapshot } from './guard-snapshot.ts';
 import { BOOT_UNIT, bootUnit, THIS_BOOT, undoScript } from './guard-undo.ts';
 import type { Emit } from './journal.ts';
@@ -25,6 +26,9 @@ const ANSWER = 60;
 /** Milliseconds between looks for a mark of a proof. */
 const POLL = 20;
 
+/** Milliseconds that the other families' logins may still take once one has failed, so that all of it is told. */
+const OTHERS = 1500;
+
 /** Milliseconds between questions to fail2ban: a ban cuts off whoever is to prove, and what they say of it. */
 const BANS = 2000;
 
@@ -32,8 +36,8 @@ const BANS = 2000;
 export interface Laptop {
   /** Which ways in work; undefined while it has not said. */
   ways(): WaysAnswer | undefined;
-  /** Why a login for a guard failed; undefined while nothing was said. */
-  refusal(guard: string): ProofRefusal | undefined;
+  /** Why logins for a guard failed, as far as it was said. */
+  refusals(guard: string): readonly ProofRefusal[];
   /** Whether its side was closed: whoever would have proven access is gone, or the change has cut them off. */
   isGone(): boolean;
 }
@@ -178,14 +182,19 @@ export class Guard {
   }
 
   async #awaitProof(ways: readonly Way[], deadline: number, ban: () => string | undefined): Promise<void> {
+    let refusedAt: number | undefined;
     for (;;) {
       const marks = await Promise.all(ways.map(({ family }) => readTextIfThere(this.#mark(family))));
       if (marks.every((mark) => mark !== undefined)) {
         return this.#disarm(ways.map((way, at) => ({ ...way, through: marks[at] === 'open' ? 'open' : 'fresh' })));
       }
-      const refusal = this.#laptop.refusal(this.#id);
-      if (refusal !== undefined) return this.#fail(refusal.failure, [refusal]);
       const missing = ways.filter((_, at) => marks[at] === undefined);
+      const refusals = this.#laptop.refusals(this.#id);
+      if (refusals.length > 0) {
+        refusedAt ??= performance.now();
+        const isAll = refusals.length >= missing.length || performance.now() - refusedAt > OTHERS;
+        if (isAll) return this.#fail(refusals.map(({ failure }) => failure).join('; '), refusals);
+      }
       const over = missing.map(familyName).join(' and ');
       const port = this.#host.facts.sshPort ?? 22;
       const silent = missing.map(({ family }) => ({ guard: this.#id, family, port, failure: '' }));
@@ -276,31 +285,6 @@ export function unprovenGuards(host: Host): Promise<readonly string[]> {
   return host.list(PATHS.guards);
 }
 
-function guardFolder(id: string): string {
-  return join(PATHS.guards, id);
-}
-
 function unitOf(id: string): string {
   return `slipway-guard-${id}`;
-}
-
-/**
- * Called as root through a login: that this runs is the proof, for one address family. Whether that login was a fresh one
- * or, where none is possible, the connection that was open already, is for the laptop to say.
- */
-export async function markProven(id: string, family: string, through: string): Promise<void> {
-  if (!/^[a-z0-9-]+$/.test(id) || !/^[46]$/.test(family) || !/^(fresh|open)$/.test(through)) {
-    throw new DeployError('usage', `${id} ${family} ${through} is no proof.`, {
-      hint: 'This command is for Slipway itself.',
-    });
-  }
-  const folder = guardFolder(id);
-  if ((await readTextIfThere(join(folder, 'armed'))) === undefined) {
-    throw new DeployError('guard-undone', `The guard ${id} is not waiting for a proof any more.`, {
-      hint: 'The host has undone the change; run `deploy up` again.',
-    });
-  }
-  // Renamed into place, so that whoever sees it sees all of it.
-  await writeFile(join(folder, `.proven-${family}`), through, { mode: 0o600 });
-  await rename(join(folder, `.proven-${family}`), join(folder, `proven-${family}`));
 }

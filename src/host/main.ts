@@ -6,7 +6,7 @@ declare const SLIPWAY_VERSION: string;
 const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   session: async () => (await import('#host/session')).session(),
   prove: async ([guard = '', family = '', through = 'fresh']) => {
-    await (await import('#host/guard')).markProven(guard, family, through);
+    await (await import('#host/guard-proof')).markProven(guard, family, through);
     return 0;
   },
   renew: async (args) => (await import('#host/renew')).renew(args),

@@ -41,21 +41,21 @@ function parseJson(line: string): unknown {
 
 /** What the laptop says after its request: which ways in work, that a proof failed, or nothing more. */
 function hearing(): Laptop & { hear(line: string): void; hangUp(): void } {
-  const refusals = new Map<string, ProofRefusal>();
+  const refusals: ProofRefusal[] = [];
   let ways: WaysAnswer | undefined;
   let isGone = false;
   return {
     hear(line) {
       const said = parseJson(line);
       const refusal = proofRefusalSchema.safeParse(said);
-      if (refusal.success) refusals.set(refusal.data.guard, refusal.data);
+      if (refusal.success) refusals.push(refusal.data);
       ways ??= waysAnswerSchema.safeParse(said).data;
     },
     hangUp() {
       isGone = true;
     },
     ways: () => ways,
-    refusal: (guard) => refusals.get(guard),
+    refusals: (guard) => refusals.filter((refusal) => refusal.guard === guard),
     isGone: () => isGone,
   };
 }

@@ -110,7 +110,7 @@ function hostSession(
 }
 
 /** Seconds in which an sshd that was just told to read its configuration again may refuse connections. */
-const RELOADING = 10;
+const RELOADING = 6;
 
 /**
  * A fresh connection, tried again while sshd refuses it: a reload closes its sockets for a moment before it opens them

@@ -6,12 +6,23 @@ import { keepRecognizable } from '#cli/host-key';
 import { connectOptions, firstTarget } from '#cli/reach';
 import type { Environment } from '#inventory/environment';
 import { loadEnvironment } from '#inventory/load';
-import { authorizedKeys, nftTable, reload, sshdConfig, sudoers, ufw, ufwRule, user } from '#playbook/resources';
+import {
+  authorizedKeys,
+  command,
+  nftTable,
+  reload,
+  sshdConfig,
+  sudoers,
+  ufw,
+  ufwRule,
+  user,
+} from '#playbook/resources';
 import type { Event } from '#protocol/event';
 import { down, run, type SandboxHost, start, stop, up } from '#sandbox/sandbox';
 import { connect } from '#ssh/connection';
 import { type OnHost, onHost, type Run, type RunOptions } from '#test/support/converge';
 import { makeProject } from '#test/support/project';
+import { makeKey } from '#test/support/sshd';
 
 const NAME = 'guard';
 /** The address from which this machine comes in. */
@@ -224,6 +235,57 @@ describe('a change that is not proven is undone', () => {
     expect(done.error?.code).toBe('guard-undone');
     expect(done.error?.message).toContain(said);
     expect(await inside('cat /etc/sudoers.d/harmless')).toContain('/bin/true');
+  });
+
+  test('and says why: an RSA key that is too short', async () => {
+    const rsa = await makeKey(project.folder, 'id_rsa', { type: 'rsa:2048' });
+    await inside(`for home in /root /home/deploy; do echo '${rsa.publicKey}' >> $home/.ssh/authorized_keys; done
+      printf 'Match User deploy\\nRequiredRSASize 3072\\n' > /etc/ssh/sshd_config.d/99-theirs.conf; systemctl reload ssh`);
+    const declared = environment.hosts[NAME];
+    if (declared === undefined) throw new Error('the inventory has no such host');
+    const hosts = { [NAME]: { ...declared, identityFile: rsa.file } };
+    const done = await deploy([harmless('false')], { app: 'other', proveAs: { ...environment, hosts } });
+    await inside('rm /etc/ssh/sshd_config.d/99-theirs.conf; systemctl reload ssh');
+    expect(done.error?.message).toContain('its RSA key has 2048 bits, and sshd asks for 3072');
+  });
+
+  test('and says why: sshd does not take its configuration any more', async () => {
+    const pause = command({
+      name: 'pause',
+      why: 'give the test time to break it',
+      command: ['sh', '-c', 'sleep 1; touch /run/paused'],
+      creates: '/run/paused',
+    });
+    const done = await deploy([...doors({ MaxStartups: '10:30:50' }), pause, harmless('false')], {
+      app: 'other',
+      onEvent: async (event) => {
+        if (event.type === 'resource.changed' && event.resource.startsWith('sshd-config')) {
+          await inside('echo Nonsense yes > /etc/ssh/sshd_config.d/30-theirs.conf');
+        }
+        return undefined;
+      },
+    });
+    expect(done.error?.message).toContain('Bad configuration option: Nonsense');
+    expect(await inside('ls /etc/ssh/sshd_config.d; sshd -T | grep maxstartups')).not.toMatch(/theirs|10:30:50/);
+    await expectNoTrace();
+  });
+
+  test('and says why: sshd listens elsewhere', async () => {
+    const done = await deploy(doors({ Port: '2222' }), { app: 'other' });
+    expect(done.error?.message).toContain('nothing listens on port 22 over IPv4');
+    expect(await inside('sshd -T | grep ^port; ss -Hltn sport = :2222')).toBe('port 22\n');
+  });
+
+  test('and says why: the firewall lets nobody in', async () => {
+    const done = await deploy([harmless('false')], {
+      app: 'other',
+      onEvent: async ({ type }) => {
+        if (type === 'guard.proof-wanted') await inside('ufw insert 1 reject 22/tcp');
+        return undefined;
+      },
+    });
+    expect(done.error?.message).toContain(`the firewall has no rule that lets ${HERE} in to port 22 over IPv4`);
+    expect(await inside('ufw status | grep 22/tcp')).not.toContain('REJECT');
   });
 
   test('and the operator is let in again whom fail2ban has banned meanwhile', async () => {
