@@ -7,6 +7,7 @@ const BENCHES: Readonly<Record<string, (rounds?: number) => Promise<void>>> = {
   first: async (rounds) => (await import('./first.ts')).first(rounds),
   start: async (rounds) => (await import('./start.ts')).start(rounds),
   fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
+  hardening: async () => (await import('./hardening.ts')).hardening(),
 };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string' } } });
