@@ -5,7 +5,7 @@ import type { Answer } from '#protocol/audit';
 import type { Facts } from '#protocol/facts';
 
 /** Seconds within which a port answers; one that is filtered never does. */
-const PATIENCE = 0.8;
+const PATIENCE = 0.6;
 const AT_ONCE = 160;
 
 /** Ports that people leave open by mistake: databases, engines, panels, and the services that scanners look for first. */

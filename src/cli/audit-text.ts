@@ -28,12 +28,18 @@ function foreignDropIn(from: string | undefined): string | undefined {
   return isForeign && !from.startsWith('/etc/fail2ban/jail.d/') ? from : undefined;
 }
 
-/** What to do about a finding: what mends it, and the inventory key that relaxes it where there is one. */
-function nextSteps({ control, answer }: Verdict, environment: string): readonly string[] {
+/** What mends a finding where `deploy up` alone does not; undefined where it does. */
+function mendOf({ control, answer }: Verdict, environment: string): string | undefined {
   const foreign = foreignDropIn(answer.from);
-  const first = foreign === undefined ? '' : `take it out of ${foreign.replace(/:\d+$/, '')}, then `;
-  const { mend = `${first}\`deploy up ${environment}\` mends it.`, relax } = control;
-  return [`→ ${mend}`, ...(relax.startsWith('`') ? [`→ or relax it: ${relax}`] : [])];
+  if (control.mend !== undefined || foreign === undefined) return control.mend;
+  return `Take it out of ${foreign.replace(/:\d+$/, '')}, then run \`deploy up ${environment}\`.`;
+}
+
+/** What to do about a finding beside the one command that mends most, which is said once. */
+function nextSteps(verdict: Verdict, environment: string): readonly string[] {
+  const mend = mendOf(verdict, environment);
+  const { relax } = verdict.control;
+  return [...(mend === undefined ? [] : [`→ ${mend}`]), ...(relax.startsWith('`') ? [`or relax it: ${relax}`] : [])];
 }
 
 function findingText(verdict: Verdict, { environment, columns, paint }: TextOptions): readonly string[] {
@@ -93,7 +99,7 @@ export function summaryText({ verdicts, notApplicable }: Pick<HostAudit, 'verdic
 
 /** What an audit found on one host, as a person reads it: findings first, the summary last. */
 export function auditText(audit: HostAudit, options: TextOptions): readonly string[] {
-  const { paint, all } = options;
+  const { environment, paint, all } = options;
   const { verdicts, facts, tools, notApplicable, duration } = audit;
   const of = (status: Verdict['status']) => verdicts.filter((verdict) => verdict.status === status);
   const findings = of('finding');
@@ -112,6 +118,9 @@ export function auditText(audit: HostAudit, options: TextOptions): readonly stri
     ),
     ...absent.map((ids) => bullet(paint.dim('-'), `not applicable: ${ids}`, options)),
     ...tools.map((answer) => toolText(answer, options)),
+    ...(findings.some((verdict) => mendOf(verdict, environment) === undefined)
+      ? [bullet(paint.cyan('→'), `\`deploy up ${environment}\` mends what names no other way.`, options)]
+      : []),
     bullet(sign, `${summaryText(audit)}, ${formatSeconds(duration)}`, options),
   ];
 }

@@ -12,6 +12,9 @@ const CHAINS: Readonly<Record<string, string>> = {
   'ufw-routed': 'FORWARD',
 };
 
+/** What is so without ufw. */
+const WITHOUT: Readonly<Record<string, string>> = { ufw: 'inactive', 'ufw-boot': 'disabled', 'ufw-ipv6': 'no' };
+
 /** What happens to packets that no rule speaks of, from `iptables-save -t filter`: `deny`, `reject` or `allow`. */
 export function policyOf(saved: string, chain: string): string | undefined {
   const policy = new RegExp(`^:${chain} (\\w+)`, 'm').exec(saved)?.[1];
@@ -70,7 +73,7 @@ export const firewall: HostProbe = {
     const ufw = await readUfw(host);
     const [about, found] = await Promise.all([
       ufw === undefined
-        ? new Map(rest.map((key) => [key, { value: key === 'ufw' ? 'inactive' : 'no' }]))
+        ? new Map(rest.map((key) => [key, { value: WITHOUT[key] ?? 'allow' }]))
         : aboutUfw(host, ufw, rest),
       Promise.all(tables.map(async (key) => [key, await aboutTable(host, key)] as const)),
     ]);

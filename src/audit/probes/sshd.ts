@@ -8,6 +8,7 @@ import {
   firstToSet,
   hasMatch,
   inOrder,
+  type Place,
   placeText,
 } from '#resources/sshd-files';
 import { parseEffective } from '#resources/sshd-options';
@@ -29,6 +30,17 @@ async function effective(host: Host, user?: string): Promise<ReadonlyMap<string,
   throw new Error(`sshd does not accept its own configuration: ${output.stderr.trim().split('\n').at(-1)}`);
 }
 
+/** What stands behind the option at a place. */
+function textAt({ path, line }: Place, parts: readonly ConfigPart[]): string | undefined {
+  const part = parts.findLast(({ path: at, firstLine = 1 }) => at === path && firstLine <= line);
+  return part?.content
+    .split('\n')
+    [line - (part.firstLine ?? 1)]?.trim()
+    .split(/[\s=]+/)
+    .slice(1)
+    .join(' ');
+}
+
 /** Keys are options in lower case, as `sshd -T` prints them. */
 export const sshd: HostProbe = {
   name: 'sshd',
@@ -40,7 +52,10 @@ export const sshd: HostProbe = {
       const value = everybody.get(key);
       const other = each.map((settings) => settings.get(key)).find((text) => text !== value);
       const place = other === undefined ? firstToSet(key, parts) : firstToMatch(key, parts);
-      return [key, { value: other ?? value, from: place === undefined ? undefined : placeText(place) }];
+      const from = place === undefined ? undefined : placeText(place);
+      // Debian 12's sshd does as DebianBanner says, and does not print it.
+      const said = other ?? value ?? (place === undefined ? undefined : textAt(place, parts));
+      return [key, said === undefined ? { cannot: 'the sshd of this host does not say' } : { value: said, from }];
     });
     return new Map(found);
   },

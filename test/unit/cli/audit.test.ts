@@ -120,9 +120,9 @@ describe('telling', () => {
                     ssh-port
                     has c, should be only a, b
                     set by /etc/ssh/sshd_config.d/01-image.conf:3
-                    → take it out of /etc/ssh/sshd_config.d/01-image.conf, then
-                    \`deploy up prod\` mends it.
-                    → or relax it: \`ssh.options\`
+                    → Take it out of /etc/ssh/sshd_config.d/01-image.conf, then run
+                    \`deploy up prod\`.
+                    or relax it: \`ssh.options\`
 
         ~ tunnel: to the database
         ? a container may not set it: kernel
