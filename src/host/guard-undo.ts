@@ -86,10 +86,10 @@ rm -rf ${folder}
 `;
 }
 
-// Where the socket waits, its port is the socket's: a socket cannot be bound anew while its service runs. Sessions are
-// processes of their own and stay.
+// A socket cannot be bound anew while its service runs, and whoever comes meanwhile would start it. Sessions are processes
+// of their own and stay.
 function sshd(socket: boolean, service: boolean): string {
-  if (socket) return 'systemctl stop ssh.service; systemctl restart ssh.socket';
+  if (socket) return 'systemctl stop ssh.socket; systemctl stop ssh.service; systemctl start ssh.socket';
   const reload = 'systemctl reload-or-restart ssh.service || systemctl restart ssh.service';
   return `systemctl --quiet is-active ssh.socket && systemctl stop ssh.socket\n    ${service ? reload : ':'}`;
 }

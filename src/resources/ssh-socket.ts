@@ -57,10 +57,14 @@ function diff(state: SocketState | undefined, { port }: { port: number }): reado
   ];
 }
 
-// In one transaction, so that sshd is gone while its socket moves, which a socket in use refuses; sessions stay.
+// A socket cannot be bound anew while its service runs, and whoever comes meanwhile would start it; sessions stay. The
+// guard starts the socket again should this be interrupted.
 async function takeUp(host: Host): Promise<void> {
   await host.must(['systemctl', 'daemon-reload']);
-  await host.must(['systemctl', 'try-restart', 'ssh.socket', 'ssh.service']);
+  if ((await host.run(['systemctl', 'is-active', '--quiet', 'ssh.socket'])).exitCode !== 0) return;
+  await host.must(['systemctl', 'stop', 'ssh.socket']);
+  await host.must(['systemctl', 'stop', 'ssh.service']);
+  await host.must(['systemctl', 'start', 'ssh.socket']);
 }
 
 /** The port on which systemd listens for sshd, where sshd is started by its socket and its own Port counts for nothing. */
