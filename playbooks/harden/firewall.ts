@@ -1,4 +1,4 @@
-import { contains, parseRange } from '#core/ranges';
+import { isIn, plainAddress } from '#core/ranges';
 import type { FirewallRule } from '#inventory/environment';
 import type { Control, ControlContext } from '#playbook/control';
 import type { PlaybookContext, Warning } from '#playbook/playbook';
@@ -16,11 +16,7 @@ export function sshPort({ environment: { ssh, hosts }, host, facts }: Context): 
 /** This connection's own address, where the declared sources would shut it out. */
 function outsider({ environment: { ssh }, facts: { clientAddress } }: Context): string | undefined {
   if (ssh.allowFrom === 'any' || clientAddress === undefined) return undefined;
-  // sshd writes an IPv4 address that came in through an IPv6 socket, and the interface behind a link-local one.
-  const address = clientAddress.replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '');
-  const here = parseRange(address);
-  const allowed = ssh.allowFrom.flatMap((network) => parseRange(network) ?? []);
-  return here === undefined || allowed.some((network) => contains(network, here)) ? undefined : address;
+  return isIn(clientAddress, ssh.allowFrom) ? undefined : plainAddress(clientAddress);
 }
 
 function sshSources(context: Context): Sources {

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { rememberLogin } from '#cli/logins';
 import { connectOptions, finalTarget, placeOf } from '#cli/reach';
 import { asDeployError } from '#core/errors';
+import { isIn } from '#core/ranges';
 import type { Environment, Host } from '#inventory/environment';
 import type { Facts } from '#protocol/facts';
 import type { Way, WaysAnswer } from '#protocol/plan';
@@ -72,13 +73,32 @@ async function refusalAt(prover: Prover, target: Target, deadline?: number): Pro
   }
 }
 
+/** Whether the inventory goes on letting in whoever comes that way, by the address that the host sees. */
+async function staysOpen(prover: Prover, target: Target): Promise<boolean> {
+  const { allowFrom } = prover.environment.ssh;
+  if (allowFrom === 'any') return true;
+  try {
+    await using connection = await connect(target, {
+      ...connectOptions(prover.environment),
+      deadline: OTHER_FAMILY,
+    });
+    const { stdout } = await connection.exec('echo "$SSH_CONNECTION"');
+    return isIn(stdout.split(' ')[0] ?? '', allowFrom);
+  } catch {
+    // Why it does not open is told by whoever asks for that.
+    return true;
+  }
+}
+
 /** Over which addresses a fresh login works before anything is changed, as whoever is logged in now. */
 async function waysOf(prover: Prover): Promise<WaysAnswer> {
   const { connection, session, forceAllowFrom } = prover;
   const { facts } = session.hello;
   const inUse = wayInUse(connection, facts);
-  const other = await otherWay(prover, facts, inUse);
   const at = ({ address }: Way): Target => ({ ...connection.target, via: address });
+  const found = await otherWay(prover, facts, inUse);
+  // What `ssh.allowFrom` is about to close need not be proven open; the way in use is, and stays so unless forced.
+  const other = found !== undefined && (await staysOpen(prover, at(found))) ? found : undefined;
   const [own, others] = await Promise.all([
     refusalAt(prover, at(inUse)),
     other === undefined ? undefined : refusalAt(prover, at(other), OTHER_FAMILY),

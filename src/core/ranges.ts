@@ -40,3 +40,18 @@ export function contains(outer: Range, inner: Range): boolean {
   const shift = BigInt((outer.v6 ? 128 : 32) - outer.bits);
   return outer.address >> shift === inner.address >> shift;
 }
+
+/** An address as sshd writes it, plainly: without the interface of a link-local one, IPv4 as such where it came in through IPv6. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '');
+}
+
+/** Whether one of the networks holds an address. */
+export function isIn(address: string, networks: readonly string[]): boolean {
+  const inner = parseRange(plainAddress(address));
+  if (inner === undefined) return false;
+  return networks.some((network) => {
+    const outer = parseRange(network);
+    return outer !== undefined && contains(outer, inner);
+  });
+}

@@ -1,4 +1,4 @@
-import { contains, parseRange } from '#core/ranges';
+import { contains, parseRange, plainAddress } from '#core/ranges';
 import type { Host } from '#resources/resource';
 
 /** What marks a firewall rule as ours. */
@@ -63,7 +63,7 @@ function coversPort(ports: string, port: number): boolean {
 
 /** Whether, by the first rule that speaks of it, somebody at an address (anywhere, where none is given) reaches a TCP port. */
 export function letsIn(rules: readonly Rule[], port: number, client: string | undefined): boolean {
-  const source = client === undefined ? undefined : parseRange(client.replace(/^::ffff:(?=\d+\.)/, ''));
+  const source = client === undefined ? undefined : parseRange(plainAddress(client));
   const first = rules.find((rule) => {
     if (rule.route || rule.direction !== 'in' || rule.fromPort !== 'any') return false;
     if (rule.protocol !== 'tcp' && rule.protocol !== 'any') return false;
