@@ -49,8 +49,8 @@ export async function answer(host: Host, questions: readonly Question[]): Promis
       const found = await ask(host, keys);
       return keys.map((key) => ({ probe: name, key, ...found.get(key) }));
     } catch (error) {
-      const cannot = asDeployError(error).message;
-      return keys.map((key) => ({ probe: name, key, cannot }));
+      const failed = asDeployError(error).message;
+      return keys.map((key) => ({ probe: name, key, failed }));
     }
   });
   return (await Promise.all(answers)).flat();

@@ -5,9 +5,9 @@ import type { Answer, Question } from '#protocol/audit';
 export interface Verdict {
   readonly control: Control;
   readonly status: 'passed' | 'finding' | 'accepted' | 'unknown';
-  readonly answer: Pick<Answer, 'value' | 'from' | 'cannot'>;
+  readonly answer: Pick<Answer, 'value' | 'from' | 'cannot' | 'failed'>;
   readonly expect: NonNullable<ReturnType<Control['check']>>['expect'];
-  /** Why it is accepted, or cannot be known. */
+  /** Why it is accepted, cannot be known, or could not be looked up. */
   readonly because: string | undefined;
 }
 
@@ -45,13 +45,13 @@ export function judge(
       notApplicable.push(control);
       return [];
     }
-    const answer: Verdict['answer'] = known.get(`${control.probe} ${check.key}`) ?? { cannot: 'the host did not say' };
+    const answer: Verdict['answer'] = known.get(`${control.probe} ${check.key}`) ?? { failed: 'the host did not say' };
     const verdict = { control, answer, expect: check.expect };
     if (meets(answer, check.expect)) return [{ ...verdict, status: 'passed', because: undefined }];
     const reason = accept[control.id];
     if (reason !== undefined) return [{ ...verdict, status: 'accepted', because: reason }];
     if (answer.cannot !== undefined) return [{ ...verdict, status: 'unknown', because: answer.cannot }];
-    return [{ ...verdict, status: 'finding', because: undefined }];
+    return [{ ...verdict, status: 'finding', because: answer.failed }];
   });
   return { verdicts: verdicts.sort((a, b) => gravity(a) - gravity(b)), notApplicable };
 }

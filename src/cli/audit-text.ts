@@ -59,7 +59,7 @@ function findingText(verdict: Verdict, { environment, columns, paint }: TextOpti
 
 /** A text behind a sign, its further lines below its first; what is painted has no width, so it comes last. */
 function bullet(sign: string, text: string, { columns }: TextOptions): string {
-  return `  ${sign} ${wrapped(`    ${text}`, columns, '    ').slice(4)}`;
+  return `  ${sign} ${wrapped(`    ${text.replaceAll(/\s*\n\s*/g, ' ')}`, columns, '    ').slice(4)}`;
 }
 
 /** Verdicts that share a reason, so that it is said once. */
@@ -76,9 +76,9 @@ function listed(verdicts: readonly Verdict[]): string {
   return verdicts.map(({ control }) => control.id).join(', ');
 }
 
-function toolText({ key, value, cannot, before }: Answer, options: TextOptions): string {
+function toolText({ key, value, cannot, failed, before }: Answer, options: TextOptions): string {
   const { paint } = options;
-  if (value === undefined) return bullet(paint.dim('?'), `${key}: ${cannot ?? 'it said nothing'}`, options);
+  if (value === undefined) return bullet(paint.dim('?'), `${key}: ${cannot ?? failed ?? 'it said nothing'}`, options);
   const was = before === undefined ? '' : ` (${before.value} on ${before.on})`;
   return bullet(paint.cyan('·'), `${key}: ${value}${was}`, options);
 }
@@ -103,12 +103,15 @@ export function auditText(audit: HostAudit, options: TextOptions): readonly stri
   const { verdicts, facts, tools, notApplicable, duration } = audit;
   const of = (status: Verdict['status']) => verdicts.filter((verdict) => verdict.status === status);
   const findings = of('finding');
+  const hidden = findings.filter(({ because }) => because !== undefined);
+  const seen = findings.filter(({ because }) => because === undefined);
   const passed = all ? of('passed') : [];
   const absent = all && notApplicable.length > 0 ? [notApplicable.map(({ id }) => id).join(', ')] : [];
   const sign = findings.length === 0 ? paint.green('✓') : paint.red('✗');
   return [
     `${paint.bold(audit.host)}  ${paint.dim(facts?.os.name ?? '')}`.trimEnd(),
-    ...findings.flatMap((verdict) => [...findingText(verdict, options), '']),
+    ...[...byReason(hidden)].map(([because, those]) => bullet(paint.red('✗'), `${because}: ${listed(those)}`, options)),
+    ...seen.flatMap((verdict) => [...findingText(verdict, options), '']),
     ...of('accepted').map(({ control, because }) => bullet(paint.yellow('~'), `${control.id}: ${because}`, options)),
     ...[...byReason(of('unknown'))].map(([because, those]) =>
       bullet(paint.dim('?'), `${because}: ${listed(those)}`, options),
@@ -118,7 +121,7 @@ export function auditText(audit: HostAudit, options: TextOptions): readonly stri
     ),
     ...absent.map((ids) => bullet(paint.dim('-'), `not applicable: ${ids}`, options)),
     ...tools.map((answer) => toolText(answer, options)),
-    ...(findings.some((verdict) => mendOf(verdict, environment) === undefined)
+    ...(seen.some((verdict) => mendOf(verdict, environment) === undefined)
       ? [bullet(paint.cyan('→'), `\`deploy up ${environment}\` mends what names no other way.`, options)]
       : []),
     bullet(sign, `${summaryText(audit)}, ${formatSeconds(duration)}`, options),
@@ -141,7 +144,7 @@ export function auditJson({ host, verdicts, notApplicable, tools, duration }: Ho
       why: because ?? control.why,
     })),
     notApplicable: notApplicable.map(({ id }) => id),
-    tools: tools.map(({ key, value, cannot, before }) => ({ tool: key, value, cannot, before })),
+    tools: tools.map(({ key, value, cannot, failed, before }) => ({ tool: key, value, cannot, failed, before })),
     duration,
   };
 }

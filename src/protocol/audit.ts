@@ -67,6 +67,8 @@ export const answerSchema = z.strictObject({
   from: z.string().optional(),
   /** Why it cannot be known or set on this host: a container's kernel is not its own. */
   cannot: z.string().optional(),
+  /** Why it could not be looked up, although it can be on such a host: what hides itself is a finding. */
+  failed: z.string().optional(),
   /** The figures of a tool the time before, and the day. */
   before: z.strictObject({ value: z.string(), on: z.string() }).optional(),
 });

@@ -263,6 +263,23 @@ describe('a host changed by hand', () => {
     expect([...(await findings()).values()]).toEqual([]);
   });
 
+  test('what can no longer be looked up is a finding, and spoils nothing else', async () => {
+    await inside('echo "{" > /etc/apt/apt.conf.d/98broken');
+    const found = await findings();
+    await inside('rm /etc/apt/apt.conf.d/98broken');
+    expect([...found.keys()]).toContain('updates-unattended-upgrade');
+    expect([...found.values()].every(({ why }) => why.includes('apt-config dump'))).toBe(true);
+  });
+
+  test('a host that does not answer is told beside the others', async () => {
+    const hosts = { ...inventory().hosts, gone: { address: '127.0.0.1', port: 9 } };
+    project.write('two', { ...inventory(), hosts });
+    const run = await deployHere('audit', 'two', '--json');
+    expect(run.code).toBe(6);
+    expect(reported(run).filter(({ status }) => status === 'finding')).toEqual([]);
+    expect(run.stdout).toContain('"code":"host-unreachable"');
+  });
+
   test.each([
     {
       script: `echo 'AllowTcpForwarding yes' > ${ROOM}/00-image.conf`,

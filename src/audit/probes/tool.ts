@@ -1,5 +1,6 @@
 import type { Found, HostProbe } from '#audit/audit';
 import { dockerBenchFigures, lynisFigures, sshAuditFigures } from '#audit/figures';
+import { asDeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
 
 const RECORDS = '/var/lib/slipway/audit';
@@ -78,7 +79,10 @@ export const tool: HostProbe = {
   name: 'tool',
   async ask(host, keys) {
     const found = new Map<string, Found>();
-    for (const key of keys) found.set(key, await runTool(host, key));
+    for (const key of keys) {
+      const figures = runTool(host, key).catch((error: unknown) => ({ failed: asDeployError(error).message }));
+      found.set(key, await figures);
+    }
     return found;
   },
 };

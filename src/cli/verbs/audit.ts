@@ -71,7 +71,10 @@ async function audit(name: string, options: AuditOptions): Promise<number> {
     ),
   );
   told.end();
-  for (const one of audits) print(one, name, options);
+  for (const [index, one] of audits.entries()) {
+    if (index > 0 && options.json !== true) process.stdout.write('\n');
+    print(one, name, options);
+  }
   return exitCode(audits);
 }
 

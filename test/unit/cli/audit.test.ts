@@ -52,14 +52,14 @@ describe('judging', () => {
       good: 'passed',
       bad: 'finding',
       wanted: 'accepted',
-      silent: 'unknown',
+      silent: 'finding',
       hidden: 'unknown',
       'wanted-and-good': 'passed',
       fixed: 'passed',
     });
     expect(judged.notApplicable.map(({ id }) => id)).toEqual(['elsewhere']);
     expect(summaryText(judged)).toBe(
-      '8 controls: 3 as they should be, 1 finding, 1 accepted, 2 not to be known here, 1 not applicable here',
+      '8 controls: 3 as they should be, 2 findings, 1 accepted, 1 not to be known here, 1 not applicable here',
     );
   });
 
@@ -88,11 +88,13 @@ describe('telling', () => {
     control('root', { severity: 'critical', mend: 'Remove the account.', relax: 'Nothing: it is root.' }),
     control('tunnel'),
     control('kernel'),
+    control('updates', { probe: 'apt' }),
   ];
   const answers = [
     answer('ssh-port', { value: 'a,c', from: '/etc/ssh/sshd_config.d/01-image.conf:3' }),
     answer('root', { value: 'yes' }),
     answer('tunnel', { value: 'yes' }),
+    answer('updates', { probe: 'apt', failed: '`apt-config dump` failed (exit 100)' }),
     answer('kernel', { value: 'yes', cannot: 'a container may not set it' }),
   ];
   const audit = {
@@ -111,6 +113,7 @@ describe('telling', () => {
   test('as a person reads it', () => {
     expect(auditText(audit, options).join('\n')).toMatchInlineSnapshot(`
       "web-1
+        ✗ \`apt-config dump\` failed (exit 100): updates
         ✗ critical  the root is closed
                     root
                     is yes, should be no
@@ -128,7 +131,7 @@ describe('telling', () => {
         ? a container may not set it: kernel
         · lynis: 84 (62 on 2026-11-02)
         ? ssh-audit: it is not installed: \`apt-get install ssh-audit\`
-        ✗ 4 controls: 0 as they should be, 2 findings, 1 accepted, 1 not to be known
+        ✗ 5 controls: 0 as they should be, 3 findings, 1 accepted, 1 not to be known
           here, 1.2 s"
     `);
   });
@@ -148,10 +151,12 @@ describe('telling', () => {
       ['root', 'finding'],
       ['tunnel', 'accepted'],
       ['kernel', 'unknown'],
+      ['updates', 'finding'],
       ['ssh-port', 'finding'],
     ]);
     expect(all[1]).toMatchObject({ value: 'yes', wanted: 'no', why: 'to the database' });
-    expect(all[3]).toMatchObject({
+    expect(all[3]).toMatchObject({ why: '`apt-config dump` failed (exit 100)' });
+    expect(all[4]).toMatchObject({
       from: '/etc/ssh/sshd_config.d/01-image.conf:3',
       wanted: 'only a, b',
       why: 'Because.',
