@@ -14,13 +14,14 @@ import { type Release, run, type SandboxHost, setRecord, up } from '#sandbox/san
 import { onHost } from '#test/support/converge';
 import { deploy } from './deploy.ts';
 import { demoInternet, removeHosts } from './hosts.ts';
-import { DOMAIN, makeProject, type Project, wayTo } from './project.ts';
+import { makeProject, type Project, wayTo } from './project.ts';
 import { circumstances, print, row, table } from './report.ts';
 
 const HOSTS: readonly { readonly name: string; readonly release: Release }[] = [
   { name: 'bench-hard-13', release: 'debian-13' },
   { name: 'bench-hard-12', release: 'debian-12' },
 ];
+const DOMAIN = 'hardening.sandbox.test';
 const [NEWER, OLDER] = HOSTS.map(({ name }) => name) as [string, string];
 
 /** Services that hardening reloads or restarts on its way. */
@@ -172,7 +173,7 @@ export async function hardening(): Promise<void> {
       await install(name, name === NEWER ? ['lynis', 'ssh-audit'] : ['lynis']);
       console.error(`${release}: as it comes`);
       const before = await figures(host);
-      using project = makeProject([wayTo(host)], there);
+      using project = makeProject([wayTo(host)], there, DOMAIN);
       console.error(`${release}: deploy up`);
       const broughtUp = await (name === OLDER ? bringUpWithoutDocker : bringUp)(host, project);
       console.error(`${release}: hardened`);

@@ -5,9 +5,10 @@ import { exampleContext, hardeningPage } from '#cli/hardening-page';
 import type { Environment } from '#inventory/environment';
 import { type Control, type ControlContext, meets } from '#playbook/control';
 import { AREAS, CONTROLS, unknownControls } from '#playbooks/controls';
+import { harden } from '#playbooks/harden';
 import type { Facts } from '#protocol/facts';
 import type { Declaration } from '#protocol/plan';
-import { declared, environments, someFacts } from './environments.ts';
+import { declared, environments, render, someFacts } from './environments.ts';
 
 function check(property: (environment: Environment, facts: Facts) => void): void {
   fc.assert(fc.property(environments, someFacts, property), { numRuns: 25 });
@@ -143,6 +144,37 @@ describe('the controls', () => {
       'ssh-permit-rootlogin (did you mean ssh-permit-root-login?)',
       'no-such-thing-at-all',
     ]);
+  });
+});
+
+describe('what only some hosts can have', () => {
+  const packagesOf = (all: readonly Declaration[]) => only(all, 'apt-package').map(({ id }) => id);
+
+  test('the audit log and swap are left out of a container, and that is said', () => {
+    check((environment, facts) => {
+      const { auditd, swap } = environment.harden;
+      const all = declared(environment, facts);
+      expect(packagesOf(all).includes('auditd')).toBe(auditd && !facts.container);
+      expect(all.some(({ id }) => id === 'slipway-swap.service')).toBe(swap !== undefined && !facts.container);
+      const said = (harden.warnings?.({ environment, host: 'web', facts, render }) ?? []).map(({ message }) => message);
+      expect(said.some((message) => message.includes('auditd'))).toBe(auditd && facts.container);
+      expect(said.some((message) => message.includes('swap'))).toBe(swap !== undefined && facts.container);
+    });
+  });
+
+  test('the clock is kept by the daemon that is there, and by none in a container', () => {
+    const daemons = fc.constantFrom(undefined, 'chrony', 'ntpsec', 'systemd-timesyncd');
+    fc.assert(
+      fc.property(environments, someFacts, daemons, (environment, facts, daemon) => {
+        const told = daemon === undefined ? facts : { ...facts, timeDaemon: daemon };
+        const all = declared(environment, told);
+        const keeper = daemon ?? 'systemd-timesyncd';
+        const isKept = environment.harden.timeSync && !facts.container;
+        expect(all.some(({ id }) => id === `${keeper}.service`)).toBe(isKept);
+        expect(packagesOf(all).includes('systemd-timesyncd')).toBe(isKept && keeper === 'systemd-timesyncd');
+      }),
+      { numRuns: 25 },
+    );
   });
 });
 
