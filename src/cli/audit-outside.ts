@@ -41,7 +41,8 @@ function answers(address: string, port: number): Promise<boolean> {
       socket.destroy();
       resolve(isOpen);
     };
-    socket.setTimeout(PATIENCE * 1000, () => end(false));
+    // Where this machine is busy, an answer may have come and not been read: it is heard before the time is up.
+    socket.setTimeout(PATIENCE * 1000, () => setImmediate(() => end(false)));
     socket.once('connect', () => end(true));
     socket.once('error', () => end(false));
     socket.connect({ host: address, port, autoSelectFamily: false });

@@ -27,7 +27,7 @@ import * as z from 'zod';
  * | | `ufw-boot` | `enabled` or `disabled` |
  * | | `nft:<family> <table>` | `as-loaded`, `changed` or `missing` |
  * | `login` | `password` | what sshd on loopback offers to root and to people: `refused` or `offered` |
- * | `module` | a name | `blocked`, `loadable` or `loaded` |
+ * | `module` | a name | `blocked`, `loadable`, `loaded` or `loaded until the next boot` |
  * | `outside` | `open-tcp4`, `open-tcp6` | ports that answer from the laptop |
  * | `service` | a unit | `active`, `inactive` or `failed`; `enabled`, `disabled`, `static`, `masked` or `missing` |
  * | `sshd` | an option in lower case | as `sshd -T` prints it; what a `Match` block makes of it for somebody counts |

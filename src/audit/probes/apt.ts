@@ -9,7 +9,7 @@ const MAIN = '/etc/apt/apt.conf';
 /** The files in the order apt reads them (apt.conf(5)): the last one to set a key counts. */
 async function files(host: Host): Promise<readonly DropIn[]> {
   // apt passes over names with other endings, such as what dpkg leaves behind.
-  const names = (await host.list(FOLDER)).filter((name) => /^[\w-]+(?:\.conf)?$/.test(name));
+  const names = (await host.list(FOLDER)).filter((name) => /^(?:[\w-]+|[\w.-]+\.conf)$/.test(name));
   const paths = [...names.map((name) => `${FOLDER}/${name}`), MAIN];
   return Promise.all(paths.map(async (path) => ({ path, content: (await host.readFile(path)) ?? '' })));
 }

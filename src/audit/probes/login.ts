@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { HostProbe } from '#audit/audit';
+import type { Found, HostProbe } from '#audit/audit';
 import { people } from '#audit/people';
 import type { Host } from '#resources/resource';
 import { configuration } from './sshd.ts';
@@ -16,7 +16,8 @@ export function offeredMethods(said: string): readonly string[] | undefined {
   return /Permission denied \(([^)]+)\)/.exec(said)?.[1]?.split(',');
 }
 
-async function methods(host: Host, user: string, port: number): Promise<readonly string[]> {
+/** What is offered on loopback; undefined where sshd listens only elsewhere. */
+async function methods(host: Host, user: string, port: number): Promise<readonly string[] | undefined> {
   const options = [...HOST_KEYS, ...ASKING].flatMap((option) => ['-o', option]);
   const { stderr, exitCode } = await host.run(
     ['ssh', '-F', '/dev/null', '-b', source(), '-p', String(port), '-l', user, ...options, '127.0.0.1', 'true'],
@@ -24,7 +25,7 @@ async function methods(host: Host, user: string, port: number): Promise<readonly
   );
   // Who is let in without any method needs no password either.
   const offered = exitCode === 0 ? ['none'] : offeredMethods(stderr);
-  if (offered !== undefined) return offered;
+  if (offered !== undefined || /Connection refused/.test(stderr)) return offered;
   throw new Error(`sshd on port ${port} did not say how ${user} may log in: ${stderr.trim().split('\n').at(-1)}`);
 }
 
@@ -41,7 +42,10 @@ export const login: HostProbe = {
     const { differs } = await configuration(host);
     const users = differs ? ['root', ...(await people(host))] : ['root'];
     const offered = await Promise.all(ports(host).flatMap((port) => users.map((user) => methods(host, user, port))));
-    const isOpen = offered.flat().some((method) => ['none', 'password', 'keyboard-interactive'].includes(method));
-    return new Map(keys.map((key) => [key, { value: isOpen ? 'offered' : 'refused' }]));
+    const known = offered.flatMap((list) => list ?? []);
+    const isOpen = known.some((method) => ['none', 'password', 'keyboard-interactive'].includes(method));
+    const found: Found =
+      known.length === 0 ? { cannot: 'sshd does not listen on loopback' } : { value: isOpen ? 'offered' : 'refused' };
+    return new Map(keys.map((key) => [key, found]));
   },
 };

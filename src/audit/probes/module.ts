@@ -26,9 +26,11 @@ export const module: HostProbe = {
     const names = new Set((loaded ?? '').split('\n').map((line) => plain(line.split(' ')[0] ?? '')));
     const found = keys.map((key): readonly [string, Found] => {
       const install = installCommand(key, files);
-      // What a container's kernel has loaded is the matter of the machine it runs on.
-      if (names.has(plain(key)) && !host.facts.container) return [key, { value: 'loaded', from: install?.path }];
       const isBlocked = /^(?:\/usr)?\/bin\/(?:false|true)$/.test(install?.command ?? '');
+      // What a container's kernel has loaded is the matter of the machine it runs on.
+      if (names.has(plain(key)) && !host.facts.container) {
+        return [key, { value: isBlocked ? 'loaded until the next boot' : 'loaded', from: install?.path }];
+      }
       return [key, { value: isBlocked ? 'blocked' : 'loadable', from: install?.path }];
     });
     return new Map(found);
