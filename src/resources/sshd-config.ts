@@ -122,9 +122,9 @@ function oneLine(text: string): string {
   return text.replaceAll('\n', ' ');
 }
 
-function where({ from, who }: Difference): string {
+function where({ from }: Difference): string {
   if (from === undefined) return '';
-  return ` (set by ${placeText(from)}${who === undefined ? '' : ` for ${who}`})`;
+  return ` (set by ${placeText(from)}${from.match === undefined ? '' : `, Match ${from.match}`})`;
 }
 
 function diff(state: SshdState | undefined): readonly Change[] {

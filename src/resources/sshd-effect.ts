@@ -24,8 +24,6 @@ export interface Difference {
   readonly wanted: string;
   /** The line that sets it, where it is not ours. */
   readonly from: Place | undefined;
-  /** Whom a Match block sets it for. */
-  readonly who?: string;
 }
 
 /** What keeps somebody out who has to be let in, and the line that says so. */
@@ -71,7 +69,7 @@ export async function differences(
   const plain = differing(wanted, (await ask(['-T'])).stdout, wanted.effective.keys()).map(([option, is, should]) => {
     return { option, effective: is || 'unset', wanted: should, from: place(firstToSet, option) };
   });
-  if (plain.length > 0 || !hasMatch(foreign)) return plain;
+  if (!hasMatch(foreign)) return plain;
   const options = always.map((option) => option.toLowerCase());
   // A user whom no block names stands for all others.
   const visitors = [...new Set([letsIn ?? 'root', 'root', 'slipway-nobody'])];
@@ -79,11 +77,14 @@ export async function differences(
     visitors.map(async (who) => {
       const { stdout } = await ask(['-T', '-C', connection(who, host.facts.clientAddress)]);
       return differing(wanted, stdout, options).map(([option, is, should]) => {
-        return { option, effective: is || 'unset', wanted: should, from: place(firstToMatch, option), who };
+        return { option, effective: is || 'unset', wanted: should, from: place(firstToMatch, option) };
       });
     }),
   );
-  return matched.flat();
+  // One line each, the one that names who does it.
+  const all = [...plain, ...matched.flat()];
+  const named = [...all.filter(({ from }) => from !== undefined), ...all];
+  return named.filter((one, at) => named.findIndex(({ option }) => option === one.option) === at);
 }
 
 /** A user of the host as sshd looks at them. */
@@ -117,10 +118,11 @@ export async function obstacleFor(
 
 /** Where sshd would listen once it reads its configuration again. */
 function portsOf(effective: ReadonlyMap<string, string>): readonly number[] {
-  return (effective.get('listenaddress') ?? '').split('\n').flatMap((address) => {
+  const ports = (effective.get('listenaddress') ?? '').split('\n').flatMap((address) => {
     const port = /:(\d+)$/.exec(address)?.[1];
     return port === undefined ? [] : [Number(port)];
   });
+  return [...new Set(ports)];
 }
 
 /**

@@ -45,6 +45,8 @@ export function mergedConfig(main: string, files: readonly string[]): string {
 export interface Place {
   readonly path: string;
   readonly line: number;
+  /** What the Match block asks for that the line is in. */
+  readonly match?: string;
 }
 
 /** `file:line`, as editors open it. */

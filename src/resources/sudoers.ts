@@ -60,7 +60,8 @@ async function prove(host: Host, user: string): Promise<void> {
   if (!(await readUsers(host)).has(user)) return;
   const output = await host.run(['runuser', '-u', user, '--', 'sudo', '-n', 'true']);
   if (output.exitCode === 0) return;
-  const listed = await host.run(['sudo', '-ll', '-U', user]);
+  // As the user, whom no requiretty holds up; of whoever may do something without a password, none is asked for (listpw).
+  const listed = await host.run(['runuser', '-u', user, '--', 'sudo', '-n', '-ll']);
   const last = [...listed.stdout.matchAll(/^Sudoers entry: (\S+)$/gm)].at(-1)?.[1];
   const from = last === undefined ? '' : ` The last entry that counts is in ${last}.`;
   throw new DeployError('sudo-unavailable', `${user} cannot become root: ${lastLines(output, 1)}.${from}`, {

@@ -42,7 +42,7 @@ test('the first file that sets an option outside of a Match block is found', () 
   ];
   expect(firstToSet('permitrootlogin', files)).toEqual({ path: 'b', line: 1 });
   expect(firstToSet('usedns', files)).toBeUndefined();
-  expect(firstToMatch('permitrootlogin', files)).toEqual({ path: 'a', line: 3 });
+  expect(firstToMatch('permitrootlogin', files)).toEqual({ path: 'a', line: 3, match: 'User x' });
   expect(hasMatch(files)).toBe(true);
   expect(hasMatch(files.slice(1))).toBe(false);
   const behind = [{ path: 'main', content: 'Include x\nPort 22\n', firstLine: 7 }];
