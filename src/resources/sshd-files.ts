@@ -55,12 +55,14 @@ export function placeText({ path, line }: Place): string {
 }
 
 function wordsIn({ path, content, firstLine = 1 }: ConfigPart) {
-  let inMatch = false;
+  let match: string | undefined;
   return content.split('\n').flatMap((text, index) => {
-    const word = /^\s*([A-Za-z][A-Za-z0-9]*)(?:\s|=)/.exec(text)?.[1]?.toLowerCase();
+    const [, name, rest = ''] = /^\s*([A-Za-z][A-Za-z0-9]*)(?:\s|=)(.*)$/.exec(text) ?? [];
+    const word = name?.toLowerCase();
     if (word === undefined) return [];
-    if (word === 'match') inMatch = true;
-    return [{ word, inMatch, place: { path, line: firstLine + index } }];
+    if (word === 'match') match = rest.trim();
+    const place: Place = { path, line: firstLine + index, ...(match === undefined ? {} : { match }) };
+    return [{ word, inMatch: match !== undefined, place }];
   });
 }
 
