@@ -28,12 +28,12 @@ async function setPassword(tree: string, user: string, password: string): Promis
   await within(tree, ['chpasswd'], `${user}:${password}\n`);
 }
 
-// From the mirror that the host itself would use; the lists go again, since a fresh image has none.
+// From the mirror that the host itself would use.
 async function install(tree: string, packages: readonly string[]): Promise<void> {
-  await within(tree, ['apt-get', '-qq', 'update']);
-  await within(tree, ['apt-get', '-qq', '-y', '--no-install-recommends', 'install', ...packages]);
   const lists = `${tree}/var/lib/apt/lists`;
-  await Promise.all((await readdir(lists)).map((name) => rm(`${lists}/${name}`, { recursive: true })));
+  if (!(await readdir(lists)).some((name) => name.endsWith('_Packages')))
+    await within(tree, ['apt-get', '-qq', 'update']);
+  await within(tree, ['apt-get', '-qq', '-y', '--no-install-recommends', 'install', ...packages]);
 }
 
 /** Seconds that the first boot of a `first-boot` host goes on after its sshd answers. */
