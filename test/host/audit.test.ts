@@ -282,21 +282,33 @@ describe('a host changed by hand', () => {
 
   test.each([
     {
-      script: `echo 'AllowTcpForwarding yes' > ${ROOM}/00-image.conf`,
+      script: `printf 'Match all\\nPermitRootLogin yes\\n' > ${ROOM}/00-image.conf`,
       undo: `rm ${ROOM}/00-image.conf`,
-      ids: ['ssh-allow-tcp-forwarding'],
+      id: 'ssh-permit-root-login',
+      from: `${ROOM}/00-image.conf:2`,
     },
-    { script: 'chmod 0700 /etc/sudoers', undo: 'chmod 0440 /etc/sudoers', ids: ['permissions-etc-sudoers'] },
-    { script: 'ufw default allow incoming', undo: 'ufw default deny incoming', ids: ['firewall-incoming'] },
+    {
+      script: 'chmod 0700 /etc/sudoers',
+      undo: 'chmod 0440 /etc/sudoers',
+      id: 'permissions-etc-sudoers',
+      from: undefined,
+    },
+    {
+      script: 'ufw default allow incoming',
+      undo: 'ufw default deny incoming',
+      id: 'firewall-incoming',
+      from: '/etc/default/ufw',
+    },
     {
       script: 'nft delete table inet slipway',
       undo: 'systemctl restart slipway-nft-slipway',
-      ids: ['firewall-containers'],
+      id: 'firewall-containers',
+      from: '/etc/slipway/nftables/slipway.nft',
     },
-  ])('$ids alone after: $script', async ({ script, undo, ids }) => {
+  ])('$id alone after: $script', async ({ script, undo, id, from }) => {
     await inside(script);
     const found = await findings();
     await inside(undo);
-    expect([...found.keys()]).toEqual(ids);
+    expect([...found.values()].map((one) => [one.id, one.from])).toEqual([[id, from]]);
   });
 });

@@ -51,7 +51,9 @@ export const sshd: HostProbe = {
     const found = keys.map((key): readonly [string, Found] => {
       const value = everybody.get(key);
       const other = each.map((settings) => settings.get(key)).find((text) => text !== value);
-      const place = other === undefined ? firstToSet(key, parts) : firstToMatch(key, parts);
+      const matched = firstToMatch(key, parts);
+      const isMatched = other !== undefined || matched?.match?.toLowerCase() === 'all';
+      const place = isMatched ? matched : firstToSet(key, parts);
       const from = place === undefined ? undefined : placeText(place);
       // Debian 12's sshd does as DebianBanner says, and does not print it.
       const said = other ?? value ?? (place === undefined ? undefined : textAt(place, parts));
