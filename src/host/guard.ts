@@ -91,11 +91,16 @@ export class Guard {
 
   /** Snapshots and lights the fuse, before the first guarded change. */
   async arm(): Promise<void> {
-    if (this.#armed) return;
+    if (this.#armed) {
+      if ((await readTextIfThere(join(this.#folder, 'armed'))) !== undefined) return;
+      return this.#burntDown();
+    }
     this.#ways ??= await this.#askWays();
     // Made beside its place and moved there whole, so that a guard that is found is complete.
     const making = join(PATHS.state, `.guard-${this.#id}`);
-    await rm(making, { recursive: true, force: true });
+    // A run that was killed while it made one has left it: with a copy of /etc/shadow in it.
+    const left = (await this.#host.list(PATHS.state)).filter((name) => name.startsWith('.guard-'));
+    for (const name of left) await rm(join(PATHS.state, name), { recursive: true, force: true });
     await ownDirectory(making);
     const before = await takeSnapshot(this.#host, making);
     const families = this.#ways.map(({ family }) => family);
@@ -110,15 +115,7 @@ export class Guard {
     await writeFile(join(making, 'armed'), '', { mode: 0o600 });
     await ownDirectory(PATHS.guards);
     await this.#host.must(['sync', making, ...(await listIfThere(making)).map((name) => join(making, name))]);
-    await mkdir(dirname(THIS_BOOT), { recursive: true });
-    await writeFile(THIS_BOOT, '');
     await rename(making, this.#folder);
-    // systemd reads it at the next boot only, so it need not be told of it now.
-    await writeFile(BOOT_UNIT.path, bootUnit(this.#folder), { mode: 0o644 });
-    await mkdir(dirname(BOOT_UNIT.wanted), { recursive: true });
-    await rm(BOOT_UNIT.wanted, { force: true });
-    await symlink(BOOT_UNIT.path, BOOT_UNIT.wanted);
-    await this.#host.must(['sync', BOOT_UNIT.path, dirname(BOOT_UNIT.wanted), PATHS.guards]);
     await this.#light(this.#ways);
   }
 
@@ -147,6 +144,14 @@ export class Guard {
   }
 
   async #light(ways: readonly Way[]): Promise<void> {
+    await mkdir(dirname(THIS_BOOT), { recursive: true });
+    await writeFile(THIS_BOOT, '');
+    // systemd reads it at the next boot only, so it need not be told of it now.
+    await writeFile(BOOT_UNIT.path, bootUnit(this.#folder), { mode: 0o644 });
+    await mkdir(dirname(BOOT_UNIT.wanted), { recursive: true });
+    await rm(BOOT_UNIT.wanted, { force: true });
+    await symlink(BOOT_UNIT.path, BOOT_UNIT.wanted);
+    await this.#host.must(['sync', BOOT_UNIT.path, dirname(BOOT_UNIT.wanted), PATHS.guards]);
     await this.#host.must([
       'systemd-run',
       `--unit=${unitOf(this.#id)}`,
@@ -253,13 +258,18 @@ export class Guard {
       await rename(join(this.#folder, 'armed'), join(this.#folder, 'kept'));
     } catch (error) {
       if (!isAbsent(error)) throw error;
-      await this.#clear();
-      const reason = `it was not proven within ${FUSE} s`;
-      this.#emit({ type: 'guard.undone', guard: this.#id, reason });
-      throw undone(reason, this.#user);
+      return this.#burntDown();
     }
     await this.#clear();
     this.#emit({ type: 'guard.disarmed', guard: this.#id, user: this.#user, proven: [...proven] });
+  }
+
+  /** The host has undone the change, since it took longer than the fuse burns. */
+  async #burntDown(): Promise<never> {
+    await this.#runUndo();
+    const reason = `it was not proven within ${FUSE} s`;
+    this.#emit({ type: 'guard.undone', guard: this.#id, reason });
+    throw undone(reason, this.#user);
   }
 
   async #clear(): Promise<void> {

@@ -280,7 +280,7 @@ describe('a change that is not proven is undone', () => {
     const done = await deploy([harmless('false')], {
       app: 'other',
       onEvent: async ({ type }) => {
-        if (type === 'guard.proof-wanted') await inside('ufw insert 1 reject 22/tcp');
+        if (type === 'guard.proof-wanted') await inside('ufw reject 22/tcp');
         return undefined;
       },
     });
