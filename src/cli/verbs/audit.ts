@@ -91,14 +91,17 @@ export const verb: Verb = {
       .addHelpText(
         'after',
         `
-Asks the running system, never the files that were written, and looks at the host's ports from this machine.
-It changes nothing and waits for no lock; --tools adds its figures to /var/lib/slipway/audit on the host. A finding that is wanted is accepted with its reason:
+Asks the running system, never the files that were written, and looks at the
+host's ports from this machine. It changes nothing and waits for no lock;
+--tools keeps its figures in /var/lib/slipway/audit on the host. A finding that
+is wanted is accepted in the inventory, with its reason:
 
   audit:
     accept:
       ssh-allow-tcp-forwarding: the tunnel to the database
 
-Exit codes: 0 no findings, 3 findings, 1 failed, 2 invalid inventory, 6 host unreachable.`,
+Exit codes: 0 no findings, 3 findings, 1 failed, 2 invalid inventory,
+6 host unreachable.`,
       )
       .action(async (environment: string, options: AuditOptions) => {
         process.exitCode = await audit(environment, options);
