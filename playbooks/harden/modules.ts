@@ -1,4 +1,3 @@
-import type { Environment } from '#inventory/environment';
 import type { Control, ControlContext } from '#playbook/control';
 import type { PlaybookContext } from '#playbook/playbook';
 import type { Declared } from '#playbook/resources';
@@ -26,13 +25,17 @@ const GROUPS: readonly { readonly why: string; readonly what: string; readonly m
 // The kernel takes a dash and an underscore for the same (modprobe.d(5)).
 const plain = (module: string) => module.replaceAll('_', '-');
 
-function isAllowed({ harden }: Environment, module: string): boolean {
+type Told = Pick<PlaybookContext, 'environment' | 'facts'>;
+
+function isAllowed({ environment: { harden }, facts }: Told, module: string): boolean {
+  // A machine that boots from a USB disk would not boot again.
+  if (module === 'usb-storage' && facts.usbDisk === true) return true;
   return harden.allowModules.map(plain).includes(module);
 }
 
 /** Modules that cannot be loaded from now on; one that is in use stays until the next boot. */
 export function modules(context: PlaybookContext): readonly Declared[] {
-  const blocked = GROUPS.flatMap((group) => group.modules).filter((one) => !isAllowed(context.environment, one));
+  const blocked = GROUPS.flatMap((group) => group.modules).filter((one) => !isAllowed(context, one));
   return [
     template(context, { path: '/etc/modprobe.d/slipway.conf', from: 'modprobe/slipway.conf.hbs', data: { blocked } }),
   ];
@@ -48,8 +51,8 @@ export const moduleControls: readonly Control[] = GROUPS.flatMap(({ why, what, m
       why,
       relax: `\`harden.allowModules\`: \`${module}\``,
       probe: 'module',
-      check: ({ environment }: ControlContext) =>
-        isAllowed(environment, module) ? undefined : { key: module, expect: { is: 'blocked' } },
+      check: (context: ControlContext) =>
+        isAllowed(context, module) ? undefined : { key: module, expect: { is: 'blocked' } },
     }),
   ),
 );

@@ -109,8 +109,8 @@ Hardening guides set these. Slipway does not, and undoes none of them where you 
 | \`userns-remap\`, \`icc: false\` of Docker | volumes change owners; containers that were there before find each other no more |
 | root filesystem scanners, virus scanners, USBGuard | nothing, and they protect a server from little: they cost memory and cry wolf |
 
-Kernel modules are blocked for those who do without them. Azure hands its settings out on a UDF disk: there, and where a
-program of yours speaks SCTP, name them in \`harden.allowModules\`.
+Kernel modules are blocked for those who do without them; \`usb-storage\` is not where a disk hangs on USB. Azure hands its
+settings out on a UDF disk: there, and where a program of yours speaks SCTP, name them in \`harden.allowModules\`.
 
 ## Systems
 

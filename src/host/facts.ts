@@ -134,9 +134,16 @@ async function timeDaemon(): Promise<string | undefined> {
   return TIME_DAEMONS.find((_, index) => there[index] === true);
 }
 
+/** Whether one of the block devices is reached over USB: their links lead through the bus (sysfs). */
+async function hasUsbDisk(): Promise<boolean> {
+  const disks = await listIfThere('/sys/block');
+  const ways = await Promise.all(disks.map((disk) => readlink(`/sys/block/${disk}`).catch(() => '')));
+  return ways.some((way) => /\/usb\d+\//.test(way));
+}
+
 /** What this host is, read from files and the kernel alone: a fraction of what starting one program costs. */
 export async function readFacts(): Promise<Facts> {
-  const [os, disk, used, sockets, apps, virtualization, clock] = await Promise.all([
+  const [os, disk, used, sockets, apps, virtualization, clock, usbDisk] = await Promise.all([
     osRelease(),
     statfs('/var'),
     networks(),
@@ -144,6 +151,7 @@ export async function readFacts(): Promise<Facts> {
     appsHere(),
     readTextIfThere('/run/systemd/container'),
     timeDaemon(),
+    hasUsbDisk(),
   ]);
   // sudo drops SSH_CONNECTION; the session's wrapper hands it on under a name of our own.
   const [clientAddress, , , sshPort] = (process.env.SLIPWAY_SSH_CONNECTION ?? process.env.SSH_CONNECTION ?? '').split(
@@ -167,6 +175,7 @@ export async function readFacts(): Promise<Facts> {
     networks: used,
     container: virtualization !== undefined,
     ...(clock === undefined ? {} : { timeDaemon: clock }),
+    ...(usbDisk ? { usbDisk } : {}),
     ...(clientAddress === undefined || clientAddress === '' ? {} : { clientAddress }),
     ...(port === undefined ? {} : { sshPort: port }),
     ...(sshSocket ? { sshSocket } : {}),

@@ -24,6 +24,8 @@ export const factsSchema = z.strictObject({
   networks: z.array(z.string()),
   /** Whether the machine is itself a container that shares its kernel with another. */
   container: z.boolean(),
+  /** Whether a disk of the machine hangs on USB, which it may boot from. */
+  usbDisk: z.boolean().optional(),
   /** The daemon that keeps the clock, by the name of its unit, where one is installed. */
   timeDaemon: z.string().optional(),
   /** The address this connection comes from, as sshd saw it. */

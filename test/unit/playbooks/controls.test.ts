@@ -162,6 +162,17 @@ describe('what only some hosts can have', () => {
     });
   });
 
+  test('a machine with a disk on USB may load what it may boot from', () => {
+    check((environment, facts) => {
+      const strict = { ...environment, harden: { ...environment.harden, allowModules: [] } };
+      for (const usbDisk of [true, false]) {
+        const text = fileText(declared(strict, { ...facts, usbDisk }), '/etc/modprobe.d/slipway.conf');
+        expect(text.includes('usb-storage')).toBe(!usbDisk);
+        expect(wanted('module', context(strict, { ...facts, usbDisk })).has('usb-storage')).toBe(!usbDisk);
+      }
+    });
+  });
+
   test('the clock is kept by the daemon that is there, and by none in a container', () => {
     const daemons = fc.constantFrom(undefined, 'chrony', 'ntpsec', 'systemd-timesyncd');
     fc.assert(
