@@ -30,8 +30,11 @@ const TOOLS: Readonly<Record<string, Tool>> = {
     programs: ['lynis', '/usr/sbin/lynis'],
     install: 'apt-get install lynis',
     async figures(host, program) {
+      const old = await host.readFile(LYNIS_REPORT);
       await host.run([program, 'audit', 'system', '--quick', '--quiet', '--no-colors'], { timeout: PATIENCE });
-      return lynisFigures((await host.readFile(LYNIS_REPORT)) ?? '');
+      const report = await host.readFile(LYNIS_REPORT);
+      // A run that was cut short leaves the report of an earlier one.
+      return lynisFigures(report === old ? '' : (report ?? ''));
     },
   },
   'docker-bench': {
