@@ -14,7 +14,7 @@ describe('the script that undoes', () => {
     ['a socket', { before: { ...bare, running: ['ssh.socket', 'ufw.service'], tables: ['slipway-nft-a.service'] } }],
     ['a client', { client: '2001:db8::7', families: [6] }],
   ])('is one that any POSIX shell reads: %s', (_, options) => {
-    execFileSync('dash', ['-n'], { input: script(options) });
+    execFileSync('sh', ['-n'], { input: script(options) });
   });
 
   test('asks for a mark of every family that worked before', () => {
