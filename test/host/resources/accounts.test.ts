@@ -224,6 +224,15 @@ describe('sshd', () => {
     await host.sh('rm /etc/ssh/sshd_config.d/00-aaa.conf');
   });
 
+  test('without /run/sshd, as before the first login through ssh.socket, it can be asked all the same', async () => {
+    await host.sh('systemctl stop ssh.service');
+    expect(await says(host, 'ls -d /run/sshd')).toContain('No such file');
+    const { error, steps } = await host.plan([ours()]);
+    await host.sh('systemctl start ssh.service');
+    expect(error?.message).toBeUndefined();
+    expect(steps).toEqual([]);
+  });
+
   test('a main file that reads no drop-ins is told, not changed', async () => {
     await host.up([]);
     await host.sh('sed -i.bak /^Include/d /etc/ssh/sshd_config');
