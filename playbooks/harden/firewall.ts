@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { isIn, plainAddress } from '#core/ranges';
 import type { FirewallRule } from '#inventory/environment';
 import type { Control, ControlContext } from '#playbook/control';
@@ -57,14 +58,22 @@ const each = (from: Sources): readonly string[] => (from === 'any' ? ['any'] : f
 const inNft = (source: string): string =>
   source === 'any' ? '' : `${source.includes(':') ? 'ip6' : 'ip'} saddr ${source}`;
 
+/** What the other apps on this host let in: one table serves all of them. */
+function openToOthers({ environment, facts }: Context) {
+  return Object.entries(facts.apps).flatMap(([app, { open }]) => (app === environment.app ? [] : open));
+}
+
 /** What may come in from outside to a port that a container publishes. */
-function openPorts(allow: readonly FirewallRule[]): readonly OpenPort[] {
-  return [
-    ...WEB.map((port): OpenPort => ({ protocol: 'tcp', port, source: '' })),
-    ...allow.flatMap(({ protocol, port, from }) =>
-      each(from).map((source): OpenPort => ({ protocol, port, source: inNft(source) })),
-    ),
-  ];
+function openPorts(context: Context): readonly OpenPort[] {
+  const own = context.environment.firewall.allow.flatMap(({ protocol, port, from }) =>
+    each(from).map((source) => ({ protocol, port, from: source })),
+  );
+  const web = WEB.map((port) => ({ protocol: 'tcp' as const, port, from: 'any' }));
+  const lines = [...web, ...own, ...openToOthers(context)].map(
+    ({ protocol, port, from }): OpenPort => ({ protocol, port, source: inNft(from) }),
+  );
+  const differ = (line: OpenPort, at: number) => lines.findIndex((other) => isDeepStrictEqual(other, line)) === at;
+  return lines.filter(differ);
 }
 
 /** The firewall's rules, SSH first, and only then the firewall; and what it cannot see: what containers publish. */
@@ -81,7 +90,7 @@ export function firewall(context: PlaybookContext): readonly Declared[] {
       ),
     ),
     // Before ufw, so that the kernel already knows the open connection as one when the port it came in by is closed.
-    nftTable({ name: 'slipway', rules: context.render('nftables/slipway.nft.hbs', { open: openPorts(allow) }) }),
+    nftTable({ name: 'slipway', rules: context.render('nftables/slipway.nft.hbs', { open: openPorts(context) }) }),
     ufw({ sshPorts: [port], shutsOut: context.forceAllowFrom === true }),
     systemdUnit({ name: 'nftables.service', dropIn: context.render('systemd/after-nftables.conf.hbs', {}) }),
   ];
@@ -91,7 +100,9 @@ const declaredTcp = (context: ControlContext): readonly string[] =>
   [
     sshPort(context),
     ...WEB,
-    ...context.environment.firewall.allow.filter(({ protocol }) => protocol === 'tcp').map(({ port }) => port),
+    ...[...context.environment.firewall.allow, ...openToOthers(context)]
+      .filter(({ protocol }) => protocol === 'tcp')
+      .map(({ port }) => port),
   ].map(String);
 
 const FIXED = 'Nothing: it is what keeps the host closed.';

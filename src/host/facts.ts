@@ -105,15 +105,20 @@ function globalAddresses(): string[] {
   );
 }
 
-/** The apps served here and their networks, as the last run left them. */
+/** The apps served here, their networks and what they open, as the last run left them. */
 async function appsHere(): Promise<Facts['apps']> {
   const files = (await listIfThere(PATHS.ownership)).filter((name) => name.endsWith('.json'));
   const apps = await Promise.all(
     files.map(async (file) => {
       const app = file.slice(0, -'.json'.length);
-      const network = [...(await ownedBy(app)).values()].find(({ kind }) => kind === 'docker-network');
-      const subnet = network?.footprint['subnet'];
-      return [app, typeof subnet === 'string' ? { subnet } : {}] as const;
+      const owned = [...(await ownedBy(app)).values()];
+      const subnet = owned.find(({ kind }) => kind === 'docker-network')?.footprint['subnet'];
+      const rules = owned.filter(({ kind, footprint }) => kind === 'ufw-rule' && footprint['action'] === 'allow');
+      const open = rules.map(({ footprint }) => {
+        const { port, protocol, from } = footprint as Facts['apps'][string]['open'][number];
+        return { port, protocol, from };
+      });
+      return [app, { open, ...(typeof subnet === 'string' ? { subnet } : {}) }] as const;
     }),
   );
   return Object.fromEntries(apps);

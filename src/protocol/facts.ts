@@ -36,8 +36,15 @@ export const factsSchema = z.strictObject({
   sshSocket: z.boolean().optional(),
   /** What already listens for TCP, from the kernel's own table: port and the program's name. */
   listening: z.array(z.strictObject({ port: z.number(), program: z.string() })),
-  /** Apps that Slipway serves on this host, each with the subnet of its network where it has one. */
-  apps: z.record(z.string(), z.strictObject({ subnet: z.string().optional() })),
+  /** Apps that Slipway serves on this host: the subnet of each one's network where it has one, and what it opens. */
+  apps: z.record(
+    z.string(),
+    z.strictObject({
+      subnet: z.string().optional(),
+      /** `from` is `any`, an address or a network. */
+      open: z.array(z.strictObject({ port: z.number(), protocol: z.enum(['tcp', 'udp']), from: z.string() })),
+    }),
+  ),
 });
 
 export type Facts = z.infer<typeof factsSchema>;

@@ -94,6 +94,18 @@ test('the own table has a line for each source of what is declared, in words of 
   expect(lines).toContain('meta l4proto tcp ct original proto-dst 8443 ip6 saddr 2001:db8::/32 return');
 });
 
+test('the own table is that of all apps on the host, since each of them writes the whole of it', () => {
+  const mine = context({});
+  const rule = { port: 9100, protocol: 'tcp' as const, from: '203.0.113.0/24' };
+  const apps = { [mine.environment.app]: { open: [{ ...rule, port: 7777 }] }, other: { open: [rule] } };
+  const given = { ...mine, facts: { ...mine.facts, apps } };
+  const table = String(firewall(given).find(({ kind }) => kind === 'nft-table')?.props['rules']);
+  expect(table).toContain('meta l4proto tcp ct original proto-dst 9100 ip saddr 203.0.113.0/24 return');
+  expect(table).not.toContain('7777');
+  const outside = firewallControls.find(({ id }) => id === 'outside-tcp4')?.check(given);
+  expect(outside?.expect).toMatchObject({ within: expect.arrayContaining(['9100']) });
+});
+
 test('an audit expects outside what is declared, over the families that the host has', () => {
   fc.assert(
     fc.property(environments, someFacts, (environment, facts) => {
