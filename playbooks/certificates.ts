@@ -61,6 +61,7 @@ export const certificates = definePlaybook({
                 certificate: certificatePaths(domain),
                 accessLog: accessLog(app),
                 clientMaxBodySize: proxy.clientMaxBodySize,
+                rateLimit: proxy.rateLimit,
                 flags: flagsFolder(app),
                 locations: locations(app, paths),
                 upstreams: [...new Set(locations(app, paths).map(({ upstream }) => upstream))],

@@ -1,11 +1,11 @@
 import { definePlaybook } from '#playbook/playbook';
-import { directory } from '#playbook/resources';
+import { directory, firstBoot } from '#playbook/resources';
 import { people } from './harden/accounts.ts';
 import { bans, known } from './harden/bans.ts';
-import { firewall, sshPorts } from './harden/firewall.ts';
+import { firewall, firewallWarnings } from './harden/firewall.ts';
 import { kernel } from './harden/kernel.ts';
 import { sshd } from './harden/ssh.ts';
-import { system } from './harden/system.ts';
+import { system, systemWarnings } from './harden/system.ts';
 import { updates } from './harden/updates.ts';
 import { packages } from './packages.ts';
 import { CONFIGURATION } from './places.ts';
@@ -27,19 +27,20 @@ export const harden = definePlaybook({
   name: 'harden',
   summary: 'A user with keys and sudo, sshd without passwords, a firewall, bans, security updates, a safer kernel.',
   resources(context) {
-    const { environment, host, facts } = context;
-    const ports = sshPorts(environment, host, facts);
+    const { environment } = context;
     return [
+      firstBoot({ patience: environment.packages.wait }, { beforePackages: true }),
       ...known(context),
       ...packages(context, PACKAGES),
       directory({ path: CONFIGURATION, mode: '0700' }),
       ...people(environment),
-      sshd(environment),
-      ...firewall(environment, ports),
-      ...bans(context, ports),
+      ...sshd(context),
+      ...firewall(context),
+      ...bans(context),
       ...updates(context),
-      ...kernel(environment),
+      ...kernel(context),
       ...system(context),
     ];
   },
+  warnings: (context) => [...firewallWarnings(context), ...systemWarnings(context)],
 });

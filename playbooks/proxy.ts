@@ -1,5 +1,6 @@
 import { definePlaybook } from '#playbook/playbook';
 import { command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { webBans } from './harden/bans.ts';
 import { maintenancePage, maintenanceSnippet } from './maintenance.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { packages } from './packages.ts';
@@ -73,6 +74,7 @@ export const proxy = definePlaybook({
             ),
           ]),
       systemdUnit({ name: 'nginx.service', dropIn: RESTART, enabled: true, active: 'started' }),
+      ...webBans(context),
     ];
   },
 });

@@ -54,7 +54,7 @@ const shared = {
   logLevel: 'warning',
 };
 
-const hostSide = /^#(host|release|certificates)\//;
+const hostSide = /^#(host|release|certificates|audit)\//;
 
 if (values.outdir === undefined) rmSync(dist, { recursive: true, force: true });
 

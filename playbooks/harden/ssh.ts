@@ -1,7 +1,8 @@
+import { requiredRsaSize } from '#core/rsa';
 import type { Environment } from '#inventory/environment';
 import type { Control, ControlContext, Severity } from '#playbook/control';
-import { type Declared, reload, sshdConfig } from '#playbook/resources';
-import { requiredRsaSize } from './ssh-keys.ts';
+import type { PlaybookContext } from '#playbook/playbook';
+import { type Declared, reload, restart, sshdConfig, sshSocket } from '#playbook/resources';
 
 type Value = string | number | boolean | readonly string[];
 type Plain = string | number | boolean | string[];
@@ -251,10 +252,25 @@ const SETTINGS: readonly Setting[] = [
   },
 ];
 
+/** What decides who gets in: no Match block of somebody else may loosen it. */
+const ALWAYS = [
+  'PermitRootLogin',
+  'PubkeyAuthentication',
+  'PasswordAuthentication',
+  'KbdInteractiveAuthentication',
+  'PermitEmptyPasswords',
+  'HostbasedAuthentication',
+];
+
 const plain = (value: Value): Plain => (typeof value === 'object' ? [...value] : value);
 
-const wantedOf = ({ option, value }: Setting, environment: Environment): Value =>
-  environment.ssh.options[option] ?? (typeof value === 'function' ? value(environment) : value);
+// sshd does not care how an option is spelled, and takes the first of two.
+const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
+
+function wantedOf({ option, value }: Setting, environment: Environment): Value {
+  const [, declared] = Object.entries(environment.ssh.options).find(([name]) => isSame(name, option)) ?? [];
+  return declared ?? (typeof value === 'function' ? value(environment) : value);
+}
 
 function settings(environment: Environment, ifKnown: boolean): Record<string, Plain> {
   const own = SETTINGS.filter((setting) => (setting.ifKnown === true) === ifKnown);
@@ -262,10 +278,13 @@ function settings(environment: Environment, ifKnown: boolean): Record<string, Pl
 }
 
 /** sshd by a drop-in that is read before those of images, since sshd takes the first value it reads. */
-export function sshd(environment: Environment): Declared {
-  const { port, options } = environment.ssh;
-  const others = Object.entries(options).filter(([option]) => SETTINGS.every((setting) => setting.option !== option));
-  return sshdConfig(
+export function sshd({ environment, facts }: Pick<PlaybookContext, 'environment' | 'facts'>): readonly Declared[] {
+  const { user, port, options } = environment.ssh;
+  const others = Object.entries(options).filter(([option]) =>
+    SETTINGS.every((setting) => !isSame(setting.option, option)),
+  );
+  const isSocketActivated = facts.sshSocket === true;
+  const config = sshdConfig(
     {
       settings: {
         ...(port === undefined ? {} : { Port: port }),
@@ -273,13 +292,28 @@ export function sshd(environment: Environment): Declared {
         ...Object.fromEntries(others.map(([option, value]) => [option, plain(value)])),
       },
       ifKnown: settings(environment, true),
+      always: ALWAYS,
+      letsIn: user,
     },
-    { triggers: [reload('ssh.service')] },
+    // Started by its socket, sshd does not survive a reload: it cannot bind the port that systemd holds. Its sessions
+    // survive a restart, and new connections wait in the socket meanwhile.
+    { triggers: [isSocketActivated ? restart('ssh.service') : reload('ssh.service')] },
   );
+  return [config, ...(isSocketActivated && port !== undefined ? [sshSocket({ port })] : [])];
 }
 
 const dashed = (option: string) =>
-  option.replaceAll(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, '-').toLowerCase();
+  option.replaceAll(/(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})/g, '-').toLowerCase();
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** A value as `sshd -T` prints it, which has words and units of its own. */
+function printed(value: Exclude<Value, readonly string[]>): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  const [, amount, unit = ''] = /^(\d+)([smhdw])$/i.exec(String(value)) ?? [];
+  if (amount !== undefined) return String(Number(amount) * (SECONDS[unit.toLowerCase()] ?? 1));
+  return value === 'prohibit-password' ? 'without-password' : String(value);
+}
 
 /** One control for each setting, read from `sshd -T`. */
 export const sshControls: readonly Control[] = SETTINGS.map((setting) => ({
@@ -294,6 +328,6 @@ export const sshControls: readonly Control[] = SETTINGS.map((setting) => ({
     const key = setting.option.toLowerCase();
     // A host may lack some of the algorithms; what it has besides is what counts.
     if (typeof value === 'object') return { key, expect: { within: value } };
-    return { key, expect: { is: typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value) } };
+    return { key, expect: { is: printed(value) } };
   },
 }));

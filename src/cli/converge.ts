@@ -12,6 +12,7 @@ import type { Event } from '#protocol/event';
 export interface ConvergeOptions {
   readonly host?: readonly string[];
   readonly askPassword?: boolean;
+  readonly forceAllowFrom?: boolean;
   readonly json?: boolean;
   readonly exitCode?: boolean;
   readonly yes?: boolean;
@@ -70,7 +71,16 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
   process.once('SIGINT', interrupted);
   process.once('SIGTERM', interrupted);
 
-  const results = await operate(environment, { verb, hosts, askPassword: options.askPassword === true }, audience);
+  const results = await operate(
+    environment,
+    {
+      verb,
+      hosts,
+      askPassword: options.askPassword === true,
+      forceAllowFrom: options.forceAllowFrom === true,
+    },
+    audience,
+  );
   told.end();
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json: options.json === true, environment: name });

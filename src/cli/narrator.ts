@@ -3,9 +3,10 @@ import type { Audience } from '#cli/operate';
 import { type Paint, paintFor } from '#cli/paint';
 import { openQuestion } from '#cli/prompter';
 import { releaseSentences } from '#cli/release-sentences';
+import { columnsOf, fuses, statusLine, type Terminal } from '#cli/status-line';
 import { formatBytes, formatSeconds } from '#core/units';
 import type { Event } from '#protocol/event';
-import type { Change, Step, Trigger } from '#protocol/plan';
+import type { Change, Step, Trigger, Way } from '#protocol/plan';
 
 type Line = (text: string) => void;
 
@@ -69,6 +70,10 @@ export function planText(steps: readonly Step[], paint: Paint, options: { readon
   return lines;
 }
 
+function families(ways: readonly Way[]): string {
+  return ways.map(({ family }) => `IPv${family}`).join(' and ');
+}
+
 /** What one event says to a person; nothing for those that only machines need. */
 function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<string, string>): string[] {
   switch (event.type) {
@@ -103,13 +108,24 @@ function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<
     case 'guard.armed':
       return [
         paint.cyan(
-          `    ⛨ guard armed: unless a fresh login as ${event.user} works, the host undoes this within ${event.seconds} s`,
+          `    ⛨ guard armed: the host undoes this in ${event.seconds} s unless fresh logins as ${event.user} work over ${families(event.ways)}`,
         ),
       ];
-    case 'guard.disarmed':
-      return [paint.cyan('    ⛨ guard disarmed: a fresh login with sudo was proven')];
+    case 'guard.disarmed': {
+      const open = event.proven.filter(({ through }) => through === 'open');
+      const at = event.proven.map(({ family, address }) => `${event.user}@${address} (IPv${family})`).join(', ');
+      const cut = `    ! no fresh login reaches the host over ${families(open)}, as was asked for: only the connection that is open has proven it`;
+      return [
+        paint.cyan(
+          open.length === event.proven.length
+            ? `    ⛨ guard disarmed: sudo was proven: ${at}`
+            : `    ⛨ guard disarmed: a fresh login with sudo was proven: ${at}`,
+        ),
+        ...(open.length === 0 ? [] : [paint.yellow(wrapped(cut, columns, '      '))]),
+      ];
+    }
     case 'guard.undone':
-      return [paint.red(`    ⛨ undone: ${event.reason}`)];
+      return [paint.red(wrapped(`    ⛨ undone: ${event.reason}`, columns, '      '))];
     case 'operation.finished': {
       const { changed, unchanged, removed, duration } = event;
       const said =
@@ -125,38 +141,22 @@ function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<
   }
 }
 
-interface Terminal {
-  readonly isTTY?: boolean | undefined;
-  readonly columns?: number | undefined;
-  write(text: string): unknown;
-}
-
-const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-
-/** One line at the bottom of a terminal that says what is going on; nothing where there is no terminal. */
-function statusLine(terminal: Terminal): { show(text: string): void; clear(): void } {
-  if (terminal.isTTY !== true) return { show: () => undefined, clear: () => undefined };
-  let text = '';
-  let frame = 0;
-  let timer: NodeJS.Timeout | undefined;
-  const draw = () => {
-    if (openQuestion() !== undefined) return;
-    frame = (frame + 1) % FRAMES.length;
-    terminal.write(`\r\u001b[2K${FRAMES[frame]} ${text}`.slice(0, (terminal.columns ?? 80) + 5));
-  };
-  return {
-    show(next) {
-      text = next;
-      timer ??= setInterval(draw, 100);
-      timer.unref();
-      draw();
-    },
-    clear() {
-      clearInterval(timer);
-      timer = undefined;
-      terminal.write('\r\u001b[2K');
-    },
-  };
+/** What is going on now, for the status line; undefined for events that change nothing of it. */
+function activity(event: Event): string | undefined {
+  switch (event.type) {
+    case 'resource.started':
+      return event.resource;
+    case 'progress':
+      return event.message;
+    case 'guard.ways-wanted':
+      return 'logging in afresh, to see over which addresses that works';
+    case 'guard.armed':
+      return 'changing what could lock you out';
+    case 'guard.proof-wanted':
+      return `logging in afresh as ${event.user} over ${families(event.ways)}`;
+    default:
+      return undefined;
+  }
 }
 
 /** Tells a person what happens, on standard error: a line for each thing that changed, and what is going on now. */
@@ -171,24 +171,32 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
     status.clear();
     terminal.write(`${text}\n`);
   };
+  const fuse = fuses();
+  let shown: { host: string; text: string } | undefined;
+  const show = (host: string, text: string) => {
+    shown = { host, text };
+    status.show(() => `${prefix(host)}${fuse.left(host)}${text}`);
+  };
   return {
     event(event) {
-      if (event.type === 'hello' && hosts.length === 1) line(paint.bold(event.host ?? ''));
+      const host = event.host ?? '';
+      fuse.hear(event);
+      if (event.type === 'hello' && hosts.length === 1) line(paint.bold(host));
       for (const text of sentences(
         event,
         paint,
-        terminal.isTTY === true ? (terminal.columns ?? 80) : Number.POSITIVE_INFINITY,
+        terminal.isTTY === true ? columnsOf(terminal) : Number.POSITIVE_INFINITY,
         playbookOf,
       ))
         line(prefix(event.host) + text);
-      if (event.type === 'resource.started') status.show(`${prefix(event.host)}${event.resource}`);
-      if (event.type === 'progress') {
-        if (terminal.isTTY === true) status.show(`${prefix(event.host)}${event.message}`);
-        else line(`${prefix(event.host)}    … ${event.message}`);
-      }
+      if (event.type === 'progress' && terminal.isTTY !== true) line(`${prefix(host)}    … ${event.message}`);
+      const now = activity(event);
+      if (now !== undefined) show(host, now);
+      // A line of the log has taken the status away; the seconds go on being counted.
+      else if (shown !== undefined && fuse.burn(shown.host)) show(shown.host, shown.text);
     },
     progress(host, message) {
-      if (terminal.isTTY === true) status.show(`${prefix(host)}${message}`);
+      if (terminal.isTTY === true) show(host, message);
     },
     end: () => status.clear(),
   };

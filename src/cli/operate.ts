@@ -1,19 +1,21 @@
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { rememberLogin } from '#cli/logins';
+import { answerProof, answerWays, type Prover } from '#cli/guard-proof';
+import { keepRecognizable } from '#cli/host-key';
 import { packageDirectory, runnerFile } from '#cli/project';
-import { connectOptions, finalTarget, placeOf, type ReachOptions, reach } from '#cli/reach';
+import { isInteractive } from '#cli/prompter';
+import { type ReachOptions, reach } from '#cli/reach';
 import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
 import { assemble } from '#plan/assemble';
+import type { Warning } from '#playbook/playbook';
 import { preflight } from '#playbook/preflight';
 import { templates } from '#playbook/render';
 import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { ConvergeRequest, Declaration } from '#protocol/plan';
-import { connect } from '#ssh/connection';
-import { type HostSession, loginAfresh, openHost, prove } from '#ssh/operation';
+import { openHost } from '#ssh/operation';
 import { type Bundle, readBundle } from '#ssh/runner';
 
 /** Where events and local progress go. */
@@ -28,6 +30,8 @@ export interface OperateOptions {
   /** Only these hosts; all when empty. */
   readonly hosts: readonly string[];
   readonly askPassword: boolean;
+  /** `ssh.allowFrom` counts even where it shuts out the address one is connected from. */
+  readonly forceAllowFrom: boolean;
 }
 
 /** How it ended on one host. */
@@ -53,34 +57,23 @@ export async function declarationsFor(
   environment: Environment,
   host: string,
   facts: Facts,
+  { forceAllowFrom = false }: Partial<Pick<OperateOptions, 'forceAllowFrom'>> = {},
 ): Promise<readonly Declaration[]> {
   const { PLAYBOOKS } = await import('#playbooks/index');
-  const render = rendererOf(environment);
-  return assemble(
-    PLAYBOOKS.map((playbook) => ({
-      playbook: playbook.name,
-      resources: playbook.resources({ environment, host, facts, render }),
-    })),
-  );
+  const context = { environment, host, facts, forceAllowFrom, render: rendererOf(environment) };
+  return assemble(PLAYBOOKS.map((playbook) => ({ playbook: playbook.name, resources: playbook.resources(context) })));
 }
 
-/** Opens fresh connections as the final user, over each address family the host is known by, and proves each. */
-async function answerGuard(
+/** What the playbooks have to say of a host beside the plan. */
+async function warningsFor(
   environment: Environment,
-  host: Host,
-  bundle: Bundle,
-  session: HostSession,
-  guard: string,
-): Promise<void> {
-  try {
-    await using fresh = await loginAfresh(() => connect(finalTarget(environment, host), connectOptions(environment)));
-    await prove(fresh, bundle, guard);
-    await rememberLogin(placeOf(host), environment.ssh.user);
-  } catch (error) {
-    const { message } = asDeployError(error);
-    // The operation says how it ended; that it cannot be told any more is its own matter.
-    await session.refuseProof(guard, message).catch(() => undefined);
-  }
+  host: string,
+  facts: Facts,
+  { forceAllowFrom }: Pick<OperateOptions, 'forceAllowFrom'>,
+): Promise<readonly Warning[]> {
+  const { PLAYBOOKS } = await import('#playbooks/index');
+  const context = { environment, host, facts, forceAllowFrom, render: rendererOf(environment) };
+  return PLAYBOOKS.flatMap((playbook) => playbook.warnings?.(context) ?? []);
 }
 
 async function operateOn(
@@ -96,26 +89,35 @@ async function operateOn(
     await using connection = await reach(environment, host, options);
     // The playbooks load while the host starts the runner; what is wrong with them is said where they are used.
     import('#playbooks/index').catch(() => undefined);
-    for (const message of connection.warnings) {
-      audience.event({ type: 'warning', message, at: new Date().toISOString(), host: host.name });
-    }
+    const warn = (message: string, hint?: string) => {
+      const said = hint === undefined ? { message } : { message, hint };
+      audience.event({ type: 'warning', ...said, at: new Date().toISOString(), host: host.name });
+    };
+    for (const message of connection.warnings) warn(message);
     const session = await openHost(connection, bundle, (message) => audience.progress(host.name, message));
     const { facts } = session.hello;
     audience.event({ ...session.hello, host: host.name });
     preflight(environment, host.name, facts, Date.now());
+    const pinned = options.verb === 'up' ? await keepRecognizable(environment, connection) : undefined;
+    if (pinned !== undefined) warn(pinned);
+    for (const { message, hint } of await warningsFor(environment, host.name, facts, options)) warn(message, hint);
     const request: ConvergeRequest = {
       verb: options.verb,
       app: environment.app,
       environment: environment.name,
       by: `${userInfo().username}@${hostname()}`,
-      resources: [...(await declarationsFor(environment, host.name, facts))],
+      resources: [...(await declarationsFor(environment, host.name, facts, options))],
       secrets: Object.values(environment.secrets),
       loginUser: environment.ssh.user,
     };
+    const { forceAllowFrom } = options;
+    const askPassword = isInteractive();
+    const prover: Prover = { environment, host, bundle, connection, session, askPassword, forceAllowFrom };
     for await (const event of session.ask(request)) {
       audience.event(event);
       if (event.type === 'plan') changes = event.steps.length;
-      if (event.type === 'guard.proof-wanted') void answerGuard(environment, host, bundle, session, event.guard);
+      if (event.type === 'guard.ways-wanted') void answerWays(prover);
+      if (event.type === 'guard.proof-wanted') void answerProof(prover, event.guard, event.ways);
       if (event.type === 'operation.failed') return { host: host.name, changes, error: failureOf(event, host.name) };
     }
     return { host: host.name, changes, error: undefined };

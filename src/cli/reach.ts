@@ -10,8 +10,9 @@ import { type Connection, type ConnectOptions, connect, type Target } from '#ssh
 import { startCommand } from '#ssh/operation';
 import type { Bundle } from '#ssh/runner';
 
-/** Whether a password may be asked for where no key opens the door. */
+/** How a host is reached. */
 export interface ReachOptions {
+  /** That a password was said to be needed, so that somebody has to be there to be asked. */
   readonly askPassword: boolean;
   /** The runner whose session is asked for together with the login. */
   readonly bundle: Bundle;
@@ -64,11 +65,20 @@ function finalDoor({ ssh }: Environment, host: Host): Door {
   return { user: ssh.user, port: ssh.port ?? firstDoor(host).port };
 }
 
+const passphrases = new Map<string, Promise<string>>();
+
+// A run logs in several times; a person is asked once.
+function passphraseOf(file: string): Promise<string> {
+  const asked = passphrases.get(file) ?? askSecret(`Passphrase of ${file}:`);
+  passphrases.set(file, asked);
+  return asked;
+}
+
 /** What every connection of an environment has in common. */
 export function connectOptions(environment: Environment): ConnectOptions {
   return {
     knownHosts: knownHostsFiles(environment),
-    ...(isInteractive() ? { passphrase: (file) => askSecret(`Passphrase of ${file}:`) } : {}),
+    ...(isInteractive() ? { passphrase: passphraseOf } : {}),
   };
 }
 
@@ -114,7 +124,8 @@ export async function reach(environment: Environment, host: Host, options: Reach
       const connection = await connect(targetOf(host, door), {
         ...shared,
         ahead: startCommand(door.user, options.bundle),
-        ...(options.askPassword && door.user === first.user ? { password: askSecret } : {}),
+        // Only where no key opens the door, and the host takes a password: as `ssh` does. It is kept nowhere.
+        ...(isInteractive() && door.user === first.user ? { password: askSecret } : {}),
       });
       await rememberLogin(placeOf(host), door.user);
       return connection;

@@ -48,6 +48,11 @@ export const ERROR_CODES = {
     means: 'The inventory, or the .env file beside it, says something that cannot be carried out.',
     fix: 'Correct every line the message names; inventory/example.yaml explains every key.',
   },
+  'control-unknown': {
+    exit: EXIT.usage,
+    means: 'The inventory accepts a finding of a control that does not exist.',
+    fix: 'Correct its name below `audit.accept`; `deploy audit <environment> --all` lists them.',
+  },
   'template-missing': {
     exit: EXIT.failed,
     means: 'A playbook asks for a template that is neither in the project nor in Slipway.',
@@ -132,6 +137,12 @@ export const ERROR_CODES = {
     exit: EXIT.failed,
     means: 'The host presents another key than the one pinned: it was reinstalled, or somebody stands in between.',
     fix: 'Find out which. Only if it was reinstalled: remove the line the message names and run `deploy trust <environment>`.',
+  },
+  'host-key-retired': {
+    exit: EXIT.failed,
+    means:
+      'The only key pinned for the host is an ECDSA key, which sshd does not present any more once it is hardened.',
+    fix: 'Have the host make an Ed25519 key (`ssh-keygen -A` there), compare its fingerprint, and add it to the known_hosts file.',
   },
   'host-key-revoked': {
     exit: EXIT.failed,
@@ -293,6 +304,11 @@ export const ERROR_CODES = {
     means: 'logrotate does not accept a rule; what was there was left as it is.',
     fix: 'Correct the line that the message names.',
   },
+  'guard-not-armed': {
+    exit: EXIT.failed,
+    means: 'A change to SSH, the firewall or users was not begun, since nobody could have proven access after it.',
+    fix: 'The message says over which way no fresh login works; mend that and run the same command again.',
+  },
   'guard-undone': {
     exit: EXIT.failed,
     means: 'A change to SSH, the firewall or users could not be proven by a fresh login, and the host has undone it.',
@@ -312,6 +328,11 @@ export const ERROR_CODES = {
     exit: EXIT.locked,
     means: 'Another program on the host kept the package system to itself until the deadline.',
     fix: 'The message names it; let it end (or stop it) on the host, then run the same command again.',
+  },
+  'first-boot-busy': {
+    exit: EXIT.locked,
+    means: "The provider's own setup of the image (cloud-init) was not done until the deadline.",
+    fix: 'Let it end (`cloud-init status --wait` on the host), then run the same command again; `packages.wait` is how long is waited.',
   },
   'mirror-unreachable': {
     exit: EXIT.failed,
@@ -372,6 +393,11 @@ export const ERROR_CODES = {
     exit: EXIT.failed,
     means: 'Another file gives sshd a different value first, and the first value counts.',
     fix: 'Remove the line from the file that the message names.',
+  },
+  'login-refused': {
+    exit: EXIT.failed,
+    means: 'The user that Slipway logs in as would not be let in; nothing was changed.',
+    fix: 'Change the line or the account that the message names on the host, then run the same command again.',
   },
   'sysctl-refused': {
     exit: EXIT.failed,

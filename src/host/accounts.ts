@@ -16,7 +16,8 @@ type Table = { readonly names: ReadonlyMap<number, string>; readonly ids: Readon
 async function table(file: string): Promise<Table> {
   const rows = (await readFile(file, 'utf8')).split('\n').map((line) => line.split(':'));
   const known = rows.filter((row) => row.length > 2).map((row) => [row[0] ?? '', Number(row[2])] as const);
-  return { names: new Map(known.map(([name, id]) => [id, name])), ids: new Map(known) };
+  // Of several names with one number the first counts, as it does to the system.
+  return { names: new Map(known.toReversed().map(([name, id]) => [id, name])), ids: new Map(known.toReversed()) };
 }
 
 /** The host's accounts, read once until forgotten. Numbers without a name stand for themselves. */

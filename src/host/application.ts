@@ -30,7 +30,9 @@ export class Application {
   /** Goes through the resources in order and applies what differs. */
   async pass(items: readonly Item[], readings: readonly Reading[]): Promise<void> {
     const todo = items.filter((_, index) => differs(readings[index]));
-    const lastGuarded = todo.findLast(({ kind }) => kind.guarded === true);
+    const guarded = todo.filter(({ kind }) => kind.guarded === true);
+    // Once for each playbook, so that none of what comes between burns the fuse down.
+    const last = new Set(new Map(guarded.map((item) => [item.declaration.playbook, item])).values());
     const done = new Set<Item>();
     for (const item of todo) {
       if (done.has(item)) continue;
@@ -38,7 +40,7 @@ export class Application {
       const batch = item.kind.applyAll === undefined ? [item] : todo.filter(({ kind }) => kind === item.kind);
       for (const member of batch) done.add(member);
       await this.#apply(item.kind, batch);
-      if (lastGuarded !== undefined && batch.includes(lastGuarded)) await this.finishGuard();
+      if (batch.some((member) => last.has(member))) await this.finishGuard();
     }
     await this.#flush(isReload);
   }
@@ -60,8 +62,8 @@ export class Application {
       this.#emit({ type: 'resource.started', resource: item.key, playbook: item.declaration.playbook });
     }
     try {
-      await this.#book.own(todo.map((item) => ({ item, existed: before[batch.indexOf(item)]?.state !== undefined })));
       if (kind.guarded === true) await this.#guard.arm();
+      await this.#book.own(todo.map((item) => ({ item, existed: before[batch.indexOf(item)]?.state !== undefined })));
       const triggers = todo.flatMap((item) => item.declaration.triggers);
       await mark(triggers);
       for (const { unit } of triggers) this.#postponed.delete(unit);

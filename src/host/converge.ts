@@ -2,7 +2,7 @@ import { asDeployError } from '#core/errors';
 import type { ConvergeRequest } from '#protocol/plan';
 import { Application } from './application.ts';
 import { Bookkeeping } from './bookkeeping.ts';
-import { Guard, type ProofListener, unprovenGuards } from './guard.ts';
+import { Guard, type Laptop, unprovenGuards } from './guard.ts';
 import { differs, itemOf, readOne } from './items.ts';
 import type { Emit } from './journal.ts';
 import type { Machine } from './machine.ts';
@@ -25,7 +25,7 @@ export async function converge(
   machine: Machine,
   request: ConvergeRequest,
   emit: Emit,
-  listener: ProofListener,
+  laptop: Laptop,
 ): Promise<Outcome> {
   const items = request.resources.map(itemOf);
   const declared = new Set(items.map(({ key }) => key));
@@ -48,6 +48,13 @@ export async function converge(
   ];
   emit({ type: 'plan', steps, unchanged: items.length - differing.length });
 
+  const foreseen = items.flatMap(({ kind, key, props }, index) => {
+    const error = kind.foresee?.(readings[index]?.state, props);
+    return error === undefined ? [] : [error.at({ resource: key })];
+  });
+  if (request.verb === 'plan') for (const { message, hint } of foreseen) machine.warn(message, hint);
+  else if (foreseen[0] !== undefined) throw foreseen[0];
+
   const book = new Bookkeeping(request.app, ownership, items);
   if (request.verb === 'plan') return { changed: 0, unchanged: items.length - differing.length, removed: 0 };
   await book.adopt(items.filter((item, index) => !differs(readings[index]) && !ownership.own.has(item.key)));
@@ -56,7 +63,7 @@ export async function converge(
     return { changed: 0, unchanged: items.length, removed: 0 };
   }
 
-  const application = new Application(machine, emit, book, new Guard(machine, emit, request.loginUser, listener));
+  const application = new Application(machine, emit, book, new Guard(machine, emit, request.loginUser, laptop));
   try {
     await application.inheritGuard();
     await application.catchUp();

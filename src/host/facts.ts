@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, statfs } from 'node:fs/promises';
+import { access, readdir, readFile, readlink, statfs } from 'node:fs/promises';
 import { arch, cpus, hostname, networkInterfaces, release, totalmem } from 'node:os';
 import type { Facts } from '#protocol/facts';
 import { listIfThere, readTextIfThere } from './files.ts';
@@ -62,10 +62,15 @@ async function programsByInode(inodes: ReadonlySet<string>): Promise<ReadonlyMap
   return programs;
 }
 
+interface Listener {
+  readonly port: number;
+  readonly inode: string;
+}
+
 // proc(5): column 4 is the state, 0A = LISTEN; column 10 the inode.
-async function listening(): Promise<Facts['listening']> {
+async function listeners(): Promise<readonly Listener[]> {
   const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readTextIfThere));
-  const sockets = tables
+  return tables
     .flatMap((text) => (text ?? '').split('\n').slice(1))
     .map((row) => row.trim().split(/\s+/))
     .filter((columns) => columns[3] === '0A')
@@ -74,6 +79,17 @@ async function listening(): Promise<Facts['listening']> {
       ({ address }) => !address.startsWith('0100007F:') && !address.startsWith('00000000000000000000000001000000:'),
     )
     .map(({ address, inode }) => ({ port: Number.parseInt(address.split(':')[1] ?? '0', 16), inode }));
+}
+
+/** Whether systemd itself holds the socket that a port is served by. */
+async function isSocketActivated(port: number, sockets: readonly Listener[]): Promise<boolean> {
+  const inodes = new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => `socket:[${inode}]`));
+  const descriptors = await readdir('/proc/1/fd').catch(() => []);
+  const targets = await Promise.all(descriptors.map((name) => readlink(`/proc/1/fd/${name}`).catch(() => '')));
+  return targets.some((target) => inodes.has(target));
+}
+
+async function programsOn(sockets: readonly Listener[]): Promise<Facts['listening']> {
   const programs = await programsByInode(new Set(sockets.map(({ inode }) => inode)));
   const ports = new Map(sockets.map(({ port, inode }) => [port, programs.get(inode) ?? 'unknown']));
   return [...ports].map(([port, program]) => ({ port, program })).sort((a, b) => a.port - b.port);
@@ -89,34 +105,68 @@ function globalAddresses(): string[] {
   );
 }
 
-/** The apps served here and their networks, as the last run left them. */
+/** The apps served here, their networks and what they open, as the last run left them. */
 async function appsHere(): Promise<Facts['apps']> {
   const files = (await listIfThere(PATHS.ownership)).filter((name) => name.endsWith('.json'));
   const apps = await Promise.all(
     files.map(async (file) => {
       const app = file.slice(0, -'.json'.length);
-      const network = [...(await ownedBy(app)).values()].find(({ kind }) => kind === 'docker-network');
-      const subnet = network?.footprint['subnet'];
-      return [app, typeof subnet === 'string' ? { subnet } : {}] as const;
+      const owned = [...(await ownedBy(app)).values()];
+      const subnet = owned.find(({ kind }) => kind === 'docker-network')?.footprint['subnet'];
+      const rules = owned.filter(({ kind, footprint }) => kind === 'ufw-rule' && footprint['action'] === 'allow');
+      const open = rules.map(({ footprint }) => {
+        const { port, protocol, from } = footprint as Facts['apps'][string]['open'][number];
+        return { port, protocol, from };
+      });
+      return [app, { open, ...(typeof subnet === 'string' ? { subnet } : {}) }] as const;
     }),
   );
   return Object.fromEntries(apps);
 }
 
+/** Of those that exclude each other, since each of them would set the clock. */
+const TIME_DAEMONS = ['chrony', 'ntpsec', 'ntp', 'openntpd', 'systemd-timesyncd'];
+
+async function timeDaemon(): Promise<string | undefined> {
+  const there = await Promise.all(
+    TIME_DAEMONS.map((name) =>
+      access(`/usr/lib/systemd/system/${name}.service`).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return TIME_DAEMONS.find((_, index) => there[index] === true);
+}
+
+/** Whether one of the block devices is reached over USB: their links lead through the bus (sysfs). */
+async function hasUsbDisk(): Promise<boolean> {
+  const disks = await listIfThere('/sys/block');
+  const ways = await Promise.all(disks.map((disk) => readlink(`/sys/block/${disk}`).catch(() => '')));
+  return ways.some((way) => /\/usb\d+\//.test(way));
+}
+
 /** What this host is, read from files and the kernel alone: a fraction of what starting one program costs. */
 export async function readFacts(): Promise<Facts> {
-  const [os, disk, used, ports, apps, virtualization] = await Promise.all([
+  const [os, disk, used, sockets, apps, virtualization, clock, usbDisk] = await Promise.all([
     osRelease(),
     statfs('/var'),
     networks(),
-    listening(),
+    listeners(),
     appsHere(),
     readTextIfThere('/run/systemd/container'),
+    timeDaemon(),
+    hasUsbDisk(),
   ]);
   // sudo drops SSH_CONNECTION; the session's wrapper hands it on under a name of our own.
   const [clientAddress, , , sshPort] = (process.env.SLIPWAY_SSH_CONNECTION ?? process.env.SSH_CONNECTION ?? '').split(
     ' ',
   );
+  const port = sshPort === undefined ? undefined : Number(sshPort);
+  const [listening, sshSocket] = await Promise.all([
+    programsOn(sockets),
+    port === undefined ? false : isSocketActivated(port, sockets),
+  ]);
   return {
     hostname: hostname(),
     os,
@@ -129,9 +179,12 @@ export async function readFacts(): Promise<Facts> {
     addresses: globalAddresses(),
     networks: used,
     container: virtualization !== undefined,
+    ...(clock === undefined ? {} : { timeDaemon: clock }),
+    ...(usbDisk ? { usbDisk } : {}),
     ...(clientAddress === undefined || clientAddress === '' ? {} : { clientAddress }),
-    ...(sshPort === undefined ? {} : { sshPort: Number(sshPort) }),
-    listening: ports,
+    ...(port === undefined ? {} : { sshPort: port }),
+    ...(sshSocket ? { sshSocket } : {}),
+    listening,
     apps,
   };
 }

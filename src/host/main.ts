@@ -5,8 +5,8 @@ declare const SLIPWAY_VERSION: string;
 /** The verbs of the runner. People never type them: the laptop, cron and fresh logins do. */
 const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   session: async () => (await import('#host/session')).session(),
-  prove: async ([guard = '']) => {
-    await (await import('#host/guard')).markProven(guard);
+  prove: async ([guard = '', family = '', through = 'fresh']) => {
+    await (await import('#host/guard-proof')).markProven(guard, family, through);
     return 0;
   },
   exec: async () => (await import('#host/exec')).exec(),

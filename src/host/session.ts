@@ -4,11 +4,20 @@ import { asDeployError } from '#core/errors';
 import type { Question } from '#protocol/audit';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
-import { type ConvergeRequest, proofRefusalSchema, type Request, requestSchema } from '#protocol/plan';
+import {
+  type ConvergeRequest,
+  type ProofRefusal,
+  proofRefusalSchema,
+  type Request,
+  requestSchema,
+  type WaysAnswer,
+  waysAnswerSchema,
+} from '#protocol/plan';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
 import { ownDirectory } from './files.ts';
+import type { Laptop } from './guard.ts';
 import { lockHolder } from './lock.ts';
 import { createHost } from './machine.ts';
 import { runOperation } from './operation.ts';
@@ -32,28 +41,31 @@ function parseJson(line: string): unknown {
   }
 }
 
-/** What the laptop says after its request: that a proof failed, or nothing more. */
-function hearing() {
-  const failures = new Map<string, string>();
+/** What the laptop says after its request: which ways in work, that a proof failed, or nothing more. */
+function hearing(): Laptop & { hear(line: string): void; hangUp(): void } {
+  const refusals: ProofRefusal[] = [];
+  let ways: WaysAnswer | undefined;
   let isGone = false;
   return {
-    hear(line: string): void {
-      const { success, data } = proofRefusalSchema.safeParse(parseJson(line));
-      if (success) failures.set(data.guard, data.failure);
+    hear(line) {
+      const said = parseJson(line);
+      const refusal = proofRefusalSchema.safeParse(said);
+      if (refusal.success) refusals.push(refusal.data);
+      ways ??= waysAnswerSchema.safeParse(said).data;
     },
-    /** The laptop's side was closed: whoever would have proven access is gone, or the change has cut them off. */
-    hangUp(): void {
+    hangUp() {
       isGone = true;
     },
-    failure: (guard: string) =>
-      failures.get(guard) ?? (isGone ? 'the connection that would have proven it was lost' : undefined),
+    ways: () => ways,
+    refusals: (guard) => refusals.filter((refusal) => refusal.guard === guard),
+    isGone: () => isGone,
   };
 }
 
-async function operate(request: ConvergeRequest, facts: Facts, listener: ReturnType<typeof hearing>): Promise<number> {
+async function operate(request: ConvergeRequest, facts: Facts, laptop: Laptop): Promise<number> {
   const { verb, app, environment, by, secrets } = request;
   const doing = { verb, app, environment, by, secrets, readsOnly: verb === 'plan' };
-  return runOperation(doing, facts, tell, (machine, emit) => converge(machine, request, emit, listener));
+  return runOperation(doing, facts, tell, (machine, emit) => converge(machine, request, emit, laptop));
 }
 
 /** Looks up what was asked; changes nothing, and so takes no lock and keeps no log. */
@@ -96,19 +108,19 @@ export async function session(): Promise<number> {
   // A closing connection must not take the operation with it.
   process.on('SIGHUP', () => undefined);
   process.on('SIGPIPE', () => undefined);
-  const listener = hearing();
+  const laptop = hearing();
   const ear = releaseEar();
   const lines = createInterface({ input: process.stdin });
   const firstLine = new Promise<string | undefined>((resolve) => {
     lines.once('line', (line) => {
       resolve(line);
       lines.on('line', (more) => {
-        listener.hear(more);
+        laptop.hear(more);
         ear.hear(more);
       });
     });
     lines.once('close', () => {
-      listener.hangUp();
+      laptop.hangUp();
       ear.hangUp();
       resolve(undefined);
     });
@@ -129,7 +141,7 @@ export async function session(): Promise<number> {
       return await answerRunning(request, facts, tell);
     }
     if (isReleaseRequest(request)) return await answerRelease(request, facts, ear, tell);
-    return await operate(request, facts, listener);
+    return await operate(request, facts, laptop);
   } catch (error) {
     return refuse(error);
   } finally {

@@ -1,3 +1,4 @@
+import { checkHardening, hardeningRegrets } from '#inventory/check-hardening';
 import { canonicalDomain, isUntagged } from '#inventory/formats';
 import type { Path } from '#inventory/tree';
 
@@ -24,6 +25,7 @@ export function checkRelations(inventory: unknown, fault: Fault): void {
   checkHealth(inventory, fault);
   checkOrder(inventory, fault);
   checkPools(inventory, fault);
+  checkHardening(inventory, fault);
 }
 
 function checkHosts(inventory: unknown, fault: Fault): void {
@@ -173,9 +175,10 @@ export function regrets(inventory: unknown): readonly string[] {
       { path: `${section}.${name}.pgbouncer.image`, image: field(field(container, 'pgbouncer'), 'image') },
     ]),
   );
-  return images.flatMap(({ path, image }) =>
+  const untagged = images.flatMap(({ path, image }) =>
     typeof image === 'string' && isUntagged(image)
       ? [`${path} names no tag, so it means ${image}:latest; a tag says which version runs`]
       : [],
   );
+  return [...untagged, ...hardeningRegrets(inventory)];
 }

@@ -1,6 +1,7 @@
 import { access, constants, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { LEAST_RSA_BITS, rsaBits } from '#core/rsa';
 import type { Fault } from '#inventory/check';
 import { valueAt } from '#inventory/issues';
 import type { Path } from '#inventory/tree';
@@ -58,9 +59,13 @@ async function readAuthorizedKeys(
   fault: Fault,
 ): Promise<readonly string[]> {
   const declared = valueAt(inventory, ['ssh', 'authorizedKeys']);
+  const least = leastRsaBits(inventory);
   if (Array.isArray(declared)) {
     const keys = await Promise.all(
-      declared.map((entry, index) => keysOf(directory, entry, ['ssh', 'authorizedKeys', index], fault)),
+      declared.map(async (entry, index) => {
+        const path: Path = ['ssh', 'authorizedKeys', index];
+        return longEnough(await keysOf(directory, entry, path, fault), least, path, fault);
+      }),
     );
     return [...new Set(keys.flat())];
   }
@@ -69,7 +74,7 @@ async function readAuthorizedKeys(
     const keys = await Promise.all(
       identities.map(async ({ path, file, written }) => {
         const found = await readKeys(`${file}.pub`).catch(() => []);
-        if (found.length > 0 || unreadable.has(file)) return found;
+        if (found.length > 0 || unreadable.has(file)) return longEnough(found, least, path, fault);
         const advice = `ssh-keygen -y -f ${written} > ${written}.pub`;
         fault(path, `has no public key beside it, to let you in later; run: ${advice}`);
         return [];
@@ -84,6 +89,20 @@ async function readAuthorizedKeys(
     fault(['ssh', 'authorizedKeys'], message, 'key');
   }
   return fallback;
+}
+
+function leastRsaBits(inventory: unknown): number {
+  const declared = valueAt(inventory, ['ssh', 'options', 'RequiredRSASize']);
+  return typeof declared === 'number' ? declared : LEAST_RSA_BITS;
+}
+
+/** The keys as they are; one that sshd would refuse is a fault. */
+function longEnough(keys: readonly string[], least: number, path: Path, fault: Fault): readonly string[] {
+  const bits = keys.flatMap((key) => rsaBits(key) ?? []).find((size) => size < least);
+  if (bits !== undefined) {
+    fault(path, `is an RSA key of ${bits} bits, and sshd refuses those below ${least}; run: ssh-keygen -t ed25519`);
+  }
+  return keys;
 }
 
 async function readKeys(path: string): Promise<readonly string[]> {

@@ -39,6 +39,8 @@ export interface Control {
   readonly why: string;
   /** The inventory key that relaxes it, or why nothing does. */
   readonly relax: string;
+  /** What a person does about it where `deploy up` does not: a sentence. */
+  readonly mend?: string;
   readonly probe: Probe;
   /** Undefined where it does not apply to a host, or the inventory has switched it off. */
   check(context: ControlContext): Check | undefined;
@@ -60,6 +62,16 @@ export function meets(answer: Pick<Answer, 'value'>, expect: Expectation): boole
   const found = members(value);
   if ('within' in expect) return found.length > 0 && found.every((member) => expect.within.includes(member));
   return expect.includes.every((member) => found.includes(member));
+}
+
+/** What of a value is not as it has to be, as a person reads it: of a list, only the members that are too many or lack. */
+export function deviationText(value: string | undefined, expect: Expectation): string {
+  if (value === undefined) return 'is not set';
+  if (value === '') return 'is empty';
+  const found = members(value);
+  if ('within' in expect) return `has ${found.filter((member) => !expect.within.includes(member)).join(', ')}`;
+  if ('includes' in expect) return `lacks ${expect.includes.filter((member) => !found.includes(member)).join(', ')}`;
+  return `is ${value}`;
 }
 
 /** What has to be, as a person reads it. */

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { answerSchema } from '#protocol/audit';
 import { factsSchema } from '#protocol/facts';
-import { changeSchema, stepSchema, triggerSchema } from '#protocol/plan';
+import { changeSchema, stepSchema, triggerSchema, waySchema } from '#protocol/plan';
 import { releaseEvents } from '#protocol/release';
 import { runningEvents } from '#protocol/running';
 
@@ -66,20 +66,29 @@ const bodies = [
     hint: z.string().optional(),
     resource: z.string().optional(),
   }),
-  /** The dead man's switch is set: unless a fresh login proves access within `seconds`, the host undoes the change. */
+  /** Before the first change that could lock the owner out: over which addresses does a fresh login work now? */
+  z.strictObject({ type: z.literal('guard.ways-wanted'), seconds: z.number() }),
+  /** The dead man's switch is set: unless fresh logins prove access within `seconds`, the host undoes the change. */
   z.strictObject({
     type: z.literal('guard.armed'),
     guard: z.string(),
     seconds: z.number(),
     user: z.string(),
+    ways: z.array(waySchema),
   }),
   z.strictObject({
     type: z.literal('guard.proof-wanted'),
     guard: z.string(),
     seconds: z.number(),
     user: z.string(),
+    ways: z.array(waySchema),
   }),
-  z.strictObject({ type: z.literal('guard.disarmed'), guard: z.string() }),
+  z.strictObject({
+    type: z.literal('guard.disarmed'),
+    guard: z.string(),
+    user: z.string(),
+    proven: z.array(waySchema.extend({ through: z.enum(['fresh', 'open']) })),
+  }),
   z.strictObject({
     type: z.literal('guard.undone'),
     guard: z.string(),

@@ -55,8 +55,25 @@ export type Request = z.infer<typeof requestSchema>;
 export type ConvergeRequest = Extract<Request, { verb: 'plan' | 'up' }>;
 export type ReleaseRequest = Extract<Request, { verb: (typeof releaseRequests)[number]['shape']['verb']['value'] }>;
 
-/** What the laptop says after its request: that the login a guard waits for has failed. */
-export const proofRefusalSchema = z.strictObject({ guard: z.string(), failure: z.string() });
+/** A way in to a host: an address of it, of one family. */
+export const waySchema = z.strictObject({ family: z.literal([4, 6]), address: z.string() });
+export type Way = z.infer<typeof waySchema>;
+
+/** What the laptop says when it is asked for the ways in: over which a fresh login works now, and over which none does. */
+export const waysAnswerSchema = z.strictObject({
+  ways: z.array(waySchema),
+  broken: z.array(waySchema.extend({ why: z.string() })),
+});
+export type WaysAnswer = z.infer<typeof waysAnswerSchema>;
+
+/** What the laptop says when the login that a guard waits for has failed. */
+export const proofRefusalSchema = z.strictObject({
+  guard: z.string(),
+  family: z.literal([4, 6]),
+  /** Where sshd was expected. */
+  port: z.number(),
+  failure: z.string(),
+});
 export type ProofRefusal = z.infer<typeof proofRefusalSchema>;
 
 /** One difference between what is and what should be. */

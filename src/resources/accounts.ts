@@ -51,10 +51,32 @@ export function readUsers(host: Host): Promise<ReadonlyMap<string, Passwd>> {
   });
 }
 
-/** Users whose password cannot match anything (shadow(5): a field that begins with `!` or `*`). */
-export function readLockedUsers(host: Host): Promise<ReadonlySet<string>> {
-  return host.once('locked users', async () => {
-    const locked = rows(await host.readFile('/etc/shadow')).filter(([, password = '']) => /^[!*]/.test(password));
-    return new Set(locked.map(([name = '']) => name));
+/** What shadow(5) says of one user; days are counted from 1970. */
+export interface Shadow {
+  readonly name: string;
+  /** No password can match it: the field begins with `!` or `*`. */
+  readonly locked: boolean;
+  /** The day of the last change; 0 = it has to be changed at the next login. */
+  readonly changed: number | undefined;
+  /** Days after which a password has to be changed. */
+  readonly maxAge: number | undefined;
+  /** The day from which on nobody is let in. */
+  readonly expires: number | undefined;
+}
+
+/** The host's passwords and their ages, by user; never a hash. */
+export function readShadows(host: Host): Promise<ReadonlyMap<string, Shadow>> {
+  const days = (field: string | undefined) => (field === undefined || field === '' ? undefined : Number(field));
+  return host.once('shadows', async () => {
+    const shadows = rows(await host.readFile('/etc/shadow')).map(
+      ([name = '', password = '', changed, , maxAge, , , expires]) => ({
+        name,
+        locked: /^[!*]/.test(password),
+        changed: days(changed),
+        maxAge: days(maxAge),
+        expires: days(expires),
+      }),
+    );
+    return new Map(shadows.map((shadow) => [shadow.name, shadow]));
   });
 }

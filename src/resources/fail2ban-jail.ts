@@ -46,6 +46,9 @@ async function isActive(host: Host): Promise<boolean> {
   return (await host.readFile(`/proc/${pid}/cmdline`))?.includes('fail2ban') ?? false;
 }
 
+/** What a jail's file says of how to ban. */
+const actionsIn = (text: string | undefined): string => [...(text ?? '').matchAll(/^(?:ban)?action.*/gm)].join('\n');
+
 async function validate(host: Host, wanted: Props): Promise<void> {
   await inTrialFolder(host, async (folder) => {
     const copy = `${folder}/fail2ban`;
@@ -63,6 +66,10 @@ async function validate(host: Host, wanted: Props): Promise<void> {
   });
 }
 
+/**
+ * Starts the server, or again. Bans outlast that. A reload is no way to another action: it leaves the jails with neither
+ * the old one nor the new, so that they say they ban and do not (1.1.0).
+ */
 async function start(host: Host): Promise<void> {
   await host.run(['systemctl', 'restart', UNIT]);
   // systemd does not wait until the server is up.
@@ -95,22 +102,28 @@ export const fail2banJailKind = defineKind({
     const changes = textFileChanges(state?.file, { content: renderJail(wanted), ...ATTRIBUTES });
     return state === undefined || state.active ? changes : [...changes, { summary: 'start fail2ban' }];
   },
-  async apply(host, wanted) {
+  async apply(host, wanted, state) {
     if (!(await host.has('fail2ban-client'))) {
       throw new DeployError('fail2ban-invalid', 'fail2ban is not installed, so it can have no jails.', {
         hint: 'Declare the package fail2ban before its jails.',
       });
     }
     await validate(host, wanted);
-    await host.writeFile(`${CONFIG}/${pathOf(wanted.name)}`, renderJail(wanted), ATTRIBUTES);
-    if (!(await isActive(host))) await start(host);
+    const text = renderJail(wanted);
+    await host.writeFile(`${CONFIG}/${pathOf(wanted.name)}`, text, ATTRIBUTES);
+    if (actionsIn(text) !== actionsIn(state?.file.content) || !(await isActive(host))) await start(host);
   },
   footprint: ({ name }) => ({ name }),
   async remove(host, { name }) {
-    await host.removeFile(`${CONFIG}/${pathOf(name as string)}`);
+    const path = `${CONFIG}/${pathOf(name as string)}`;
+    const actions = actionsIn(await host.readFile(path));
+    await host.removeFile(path);
     if (!(await isActive(host)) || !(await host.has('fail2ban-client'))) return;
     const left = await host.run(['fail2ban-client', '--test']);
-    if (left.exitCode === 0) return;
+    if (left.exitCode === 0) {
+      if (actions !== '') await start(host);
+      return;
+    }
     // So does Debian 12's as it comes: it did not run before we came, and no reload could succeed.
     host.warn(
       `What is left of fail2ban's configuration does not work, so it is stopped: ${lastLines(left, 1)}`,

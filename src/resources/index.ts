@@ -11,12 +11,14 @@ import { dockerLoginKind } from '#resources/docker-login';
 import { dockerNetworkKind } from '#resources/docker-network';
 import { fail2banJailKind } from '#resources/fail2ban-jail';
 import { fileKind } from '#resources/file';
+import { firstBootKind } from '#resources/first-boot';
 import { groupKind } from '#resources/group';
 import { linkKind } from '#resources/link';
 import { logrotateRuleKind } from '#resources/logrotate-rule';
 import { nftTableKind } from '#resources/nft-table';
 import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
+import { sshSocketKind } from '#resources/ssh-socket';
 import { sshdConfigKind } from '#resources/sshd-config';
 import { sudoersKind } from '#resources/sudoers';
 import { sysctlKind } from '#resources/sysctl';
@@ -49,6 +51,8 @@ export const KINDS = [
   ufwRuleKind,
   systemdUnitKind,
   sshdConfigKind,
+  firstBootKind,
+  sshSocketKind,
   sysctlKind,
   cronEntryKind,
   commandKind,

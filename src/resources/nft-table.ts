@@ -52,10 +52,12 @@ function renderUnit(table: Table): string {
   return `[Unit]
 Description=Packet filter table ${table.name} of Slipway
 DefaultDependencies=no
-After=local-fs.target systemd-modules-load.service
+After=local-fs.target systemd-modules-load.service nftables.service slipway-undo.service
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
+# The guard may have undone the table at this very boot.
+ConditionPathExists=${rules}
 
 [Service]
 Type=oneshot
@@ -72,6 +74,13 @@ WantedBy=sysinit.target
 async function loadedDigest(host: Host, { family, name }: Table): Promise<string | undefined> {
   const output = await host.run(['nft', '--stateless', 'list', 'table', family, name]);
   return output.exitCode === 0 ? createHash('sha256').update(output.stdout).digest('hex') : undefined;
+}
+
+/** Whether the kernel has a table as it was last loaded from our file. */
+export async function tableInKernel(host: Host, table: Table): Promise<'as-loaded' | 'changed' | 'missing'> {
+  const [loaded, recorded] = await Promise.all([loadedDigest(host, table), host.readFile(places(table).recorded)]);
+  if (loaded === undefined) return 'missing';
+  return loaded === recorded?.trim() ? 'as-loaded' : 'changed';
 }
 
 async function read(host: Host, table: Props): Promise<State | undefined> {

@@ -1,4 +1,5 @@
 import type * as z from 'zod';
+import type { DeployError } from '#core/errors';
 import type { Output, RunOptions } from '#core/run';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
@@ -89,6 +90,8 @@ export interface Kind<Schema extends z.ZodType<object>, S, P = z.output<Schema>>
   read(host: Host, props: P): Promise<S | undefined>;
   /** What differs from what should be: pure, and empty exactly when nothing has to be done. */
   diff(state: S | undefined, props: P): readonly Change[];
+  /** Why it would be refused, as far as its state tells: asked before anything at all is changed. Pure. */
+  foresee?(state: S | undefined, props: P): DeployError | undefined;
   /** Makes it so. Afterwards `read` and `diff` must find no difference, or the engine reports an error. */
   apply(host: Host, props: P, state: S | undefined): Promise<void>;
   /** Applies several at once where that is one transaction for the tool behind it, such as apt. */

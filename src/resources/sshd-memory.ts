@@ -12,6 +12,7 @@ interface Settings {
   readonly name: string;
   readonly settings: Readonly<Record<string, SshdValue>>;
   readonly ifKnown: Readonly<Record<string, SshdValue>>;
+  readonly always: readonly string[];
 }
 
 function pathOf(name: string): string {
@@ -19,9 +20,9 @@ function pathOf(name: string): string {
 }
 
 // Asking sshd and ssh five times costs more than all other reads of a host; the same version gives the same answers.
-async function keyOf(host: Host, { settings, ifKnown }: Settings): Promise<string | undefined> {
+async function keyOf(host: Host, { settings, ifKnown, always }: Settings): Promise<string | undefined> {
   const version = (await readPackages(host)).get('openssh-server')?.version;
-  return version === undefined ? undefined : JSON.stringify([version, settings, ifKnown]);
+  return version === undefined ? undefined : JSON.stringify([version, settings, ifKnown, always]);
 }
 
 /** What was found out when the same settings were applied to the same version; undefined where that is not known. */

@@ -51,15 +51,3 @@ export function unknownOptions(said: string): ReadonlySet<string> {
   const names = [...said.matchAll(/Bad configuration option: (\S+)/g)].map((match) => (match[1] ?? '').toLowerCase());
   return new Set(names);
 }
-
-/** Which of several files sets an option first, outside a Match block; sshd takes the first value it reads. */
-export function firstToSet(option: string, files: readonly { path: string; content: string }[]): string | undefined {
-  return files.find(({ content }) => {
-    for (const line of content.split('\n')) {
-      const word = /^\s*([A-Za-z]+)(?:\s|=)/.exec(line)?.[1]?.toLowerCase();
-      if (word === 'match') return false;
-      if (word === option) return true;
-    }
-    return false;
-  })?.path;
-}

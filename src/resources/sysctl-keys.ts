@@ -22,6 +22,18 @@ export function parseAssignments(text: string): ReadonlyMap<string, string> {
   return values;
 }
 
+/** Values that the kernel lets go of at the next boot only (admin-guide/sysctl/kernel.rst, LSM/Yama.rst). */
+const FINAL: ReadonlyMap<string, string> = new Map([
+  [procPath('kernel.kexec_load_disabled'), '1'],
+  [procPath('kernel.unprivileged_bpf_disabled'), '1'],
+  [procPath('kernel.yama.ptrace_scope'), '3'],
+]);
+
+/** Whether a value that is in effect cannot be changed until the next boot. */
+export function isFinal(path: string, value: string): boolean {
+  return FINAL.get(path) === value;
+}
+
 /** Mount points below /proc/sys that cannot be written, as containers have them (proc_pid_mountinfo(5)). */
 export function isReadOnly(mountinfo: string, path: string): boolean {
   let best = { point: '', readOnly: false };

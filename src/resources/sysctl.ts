@@ -3,7 +3,7 @@ import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import { readTextFile, type TextFile, textFileChanges } from '#resources/file';
 import { type Change, defineKind, type Host } from '#resources/resource';
-import { cannotSet, normalValue, parseAssignments, procPath } from '#resources/sysctl-keys';
+import { cannotSet, isFinal, normalValue, parseAssignments, procPath } from '#resources/sysctl-keys';
 
 const ATTRIBUTES = { owner: 'root', group: 'root', mode: '0644' };
 // ufw applies a file of its own whenever it starts, after everybody else's (its header says so).
@@ -83,7 +83,8 @@ function diff(state: SysctlState | undefined, { values }: Props): readonly Chang
   const changes = [...textFileChanges(withoutMemory(state?.file), { content: contentOf(values), ...ATTRIBUTES })];
   for (const [key, value] of Object.entries(values)) {
     const now = state?.live[key];
-    if (now !== undefined && now !== normalValue(value)) changes.push({ summary: `${key} ${now} -> ${value}` });
+    if (now === undefined || now === normalValue(value) || isFinal(procPath(key), now)) continue;
+    changes.push({ summary: `${key} ${now} -> ${value}` });
   }
   if (state?.ufw !== undefined && ufwText(state.ufw, values) !== undefined) {
     changes.push({ summary: `${UFW} would set other values at its next start` });
@@ -105,6 +106,17 @@ function tellSkipped(host: Host, keys: readonly string[]): void {
   host.warn(`Kernel values left as they are, since ${why}: ${keys.join(', ')}`);
 }
 
+/** Gives values back that are no longer declared, where they still are what our file said. */
+async function setBack(host: Host, text: string, declared: ReadonlySet<string>): Promise<void> {
+  const ours = parseAssignments(text);
+  for (const [path, value] of rememberedValues(text)) {
+    if (declared.has(path)) continue;
+    const now = await host.readFile(path);
+    const isOurs = now !== undefined && normalValue(now) === ours.get(path) && !isFinal(path, normalValue(now));
+    if (isOurs && !(await cannotSet(host, path))) await set(host, path, value);
+  }
+}
+
 async function apply(host: Host, { name, values }: Props, state: SysctlState | undefined): Promise<void> {
   tellSkipped(host, state?.skipped ?? []);
   const before = new Map(rememberedValues(state?.file?.content ?? ''));
@@ -121,8 +133,11 @@ async function apply(host: Host, { name, values }: Props, state: SysctlState | u
   if (ufw !== undefined) await host.writeFile(UFW, ufw, ATTRIBUTES);
   for (const [key, value] of Object.entries(values)) {
     const now = state?.live[key];
-    if (now !== undefined && now !== normalValue(value)) await set(host, procPath(key), normalValue(value));
+    if (now === undefined || now === normalValue(value)) continue;
+    if (isFinal(procPath(key), now)) host.warn(`${key} stays ${now} until the next boot.`);
+    else await set(host, procPath(key), normalValue(value));
   }
+  await setBack(host, state?.file?.content ?? '', new Set(Object.keys(values).map(procPath)));
 }
 
 async function remove(host: Host, footprint: Record<string, unknown>): Promise<void> {
@@ -134,13 +149,7 @@ async function remove(host: Host, footprint: Record<string, unknown>): Promise<v
   const undone = [...parseAssignments(ufw ?? '')].some(([key, value]) => ours.get(key) === value);
   await host.removeFile(path);
   if (undone) await host.removeFile(UFW);
-  for (const [key, value] of rememberedValues(text)) {
-    const now = await host.readFile(key);
-    // Only what still has our value is ours to set back.
-    if (now !== undefined && normalValue(now) === ours.get(key) && !(await cannotSet(host, key))) {
-      await set(host, key, value);
-    }
-  }
+  await setBack(host, text, new Set());
 }
 
 /** Values of the kernel, now and after a reboot. */

@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
+import { parseRange } from '#core/ranges';
 import { type Change, defineKind, type Host } from '#resources/resource';
 import { turnOnIpv6 } from '#resources/ufw-kernel';
-import { parseRange, type Rule, readUfw, sameSource, TAG, type Ufw } from '#resources/ufw-rules';
+import { type Rule, readUfw, sameSource, TAG, type Ufw } from '#resources/ufw-rules';
 
 const props = z.strictObject({
   action: z.enum(['allow', 'limit', 'deny']).default('allow'),

@@ -6,14 +6,19 @@ import { letsIn, readUfw, type Ufw } from '#resources/ufw-rules';
 
 const policy = z.enum(['allow', 'deny', 'reject']);
 
+const LEVELS = ['off', 'low', 'medium', 'high', 'full'] as const;
+
 const props = z.strictObject({
   incoming: policy.default('deny'),
   outgoing: policy.default('allow'),
   /** Packets that pass through the host. Docker lets in what it publishes before this is asked: see nft-table. */
   routed: policy.default('deny'),
-  logging: z.enum(['off', 'low', 'medium', 'high', 'full']).default('low'),
-  /** Ports sshd will listen on; the one this connection came in through is always looked at. */
+  /** At least; `off` is exact. */
+  logging: z.enum(LEVELS).default('low'),
+  /** Ports sshd will listen on; where none is given, those it listens on now. */
   sshPorts: z.array(z.number().int()).default([]),
+  /** Whether the address of this connection may be shut out. */
+  shutsOut: z.boolean().default(false),
 });
 type Props = z.output<typeof props>;
 
@@ -35,6 +40,13 @@ const KEYS = {
 } as const;
 const DIRECTIONS = ['incoming', 'outgoing', 'routed'] as const;
 
+/** What somebody has set to log more stays so; `off` alone is taken at its word. */
+function logsEnough(settings: Ufw['settings'], { logging }: Props): boolean {
+  const there = (LEVELS as readonly string[]).indexOf(settings['LOGLEVEL'] ?? '');
+  const wanted = LEVELS.indexOf(logging);
+  return wanted === 0 ? there === 0 : there >= wanted;
+}
+
 function diff(state: State | undefined, wanted: Props): readonly Change[] {
   if (state === undefined) return [{ summary: 'enable' }];
   const { settings } = state.ufw;
@@ -45,7 +57,7 @@ function diff(state: State | undefined, wanted: Props): readonly Change[] {
     if (there !== policies) changes.push({ summary: `${direction} ${there ?? 'unset'} -> ${policies}` });
   }
   if (settings['IPV6'] !== 'yes') changes.push({ summary: `IPv6 ${settings['IPV6'] ?? 'unset'} -> yes` });
-  if (settings['LOGLEVEL'] !== wanted.logging) {
+  if (!logsEnough(settings, wanted)) {
     changes.push({ summary: `logging ${settings['LOGLEVEL'] ?? 'unset'} -> ${wanted.logging}` });
   }
   if (settings['ENABLED'] !== 'yes') changes.push({ summary: 'enable' });
@@ -54,28 +66,21 @@ function diff(state: State | undefined, wanted: Props): readonly Change[] {
   return changes;
 }
 
-/** The TCP ports through which SSH has to stay reachable. */
+/** The TCP ports through which SSH has to be reachable. The open connection goes on, whatever the port it came in by. */
 function sshPorts(host: Host, wanted: Props): readonly number[] {
+  if (wanted.sshPorts.length > 0) return wanted.sshPorts;
   const { sshPort, listening } = host.facts;
-  const sshd = listening.filter(({ program }) => program === 'sshd').map(({ port }) => port);
-  const inUse = sshPort === undefined ? sshd : [sshPort];
-  return [...new Set([...inUse, ...wanted.sshPorts])];
+  return sshPort === undefined
+    ? listening.filter(({ program }) => program === 'sshd').map(({ port }) => port)
+    : [sshPort];
 }
 
 function refuseLockout(host: Host, ufw: Ufw, wanted: Props): void {
-  const { clientAddress, sshPort } = host.facts;
+  const clientAddress = wanted.shutsOut ? undefined : host.facts.clientAddress;
   const ports = sshPorts(host, wanted);
   const v6 = clientAddress?.includes(':') === true && !clientAddress.startsWith('::ffff:');
-  const closed = ports.filter((port) => {
-    if (port === sshPort && clientAddress !== undefined) {
-      return !letsIn(
-        ufw.rules.filter((rule) => rule.v6 === v6),
-        port,
-        clientAddress,
-      );
-    }
-    return !letsIn(ufw.rules, port, undefined);
-  });
+  const rules = clientAddress === undefined ? ufw.rules : ufw.rules.filter((rule) => rule.v6 === v6);
+  const closed = ports.filter((port) => !letsIn(rules, port, clientAddress));
   if (ports.length > 0 && closed.length === 0) return;
   const what =
     ports.length === 0
@@ -134,7 +139,7 @@ export const ufwKind = defineKind({
       if (settings[KEYS[direction]] === POLICIES[wanted[direction]]) continue;
       await host.must(['ufw', 'default', wanted[direction], direction]);
     }
-    if (settings['LOGLEVEL'] !== wanted.logging) await host.must(['ufw', 'logging', wanted.logging]);
+    if (!logsEnough(settings, wanted)) await host.must(['ufw', 'logging', wanted.logging]);
     if ((await host.stat(BOOT)) === undefined) await host.must(['systemctl', 'enable', 'ufw.service']);
     if (settings['ENABLED'] !== 'yes') {
       await host.must(['ufw', '--force', 'enable'], { hint: 'Look at `ufw status verbose` on the host.' });

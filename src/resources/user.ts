@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
-import { accountName, type Passwd, readGroups, readLockedUsers, readUsers } from '#resources/accounts';
+import { accountName, type Passwd, readGroups, readShadows, readUsers, type Shadow } from '#resources/accounts';
 import { type Change, defineKind, type FileState, type Host } from '#resources/resource';
 
 const path = z.string().regex(/^\/[^:\n]*$/, 'an absolute path');
@@ -23,6 +23,8 @@ const props = z.strictObject({
   system: z.boolean().default(false),
   /** `none`: no password fits. A new user never has one; an existing user's stays with `keep`. */
   password: z.enum(['keep', 'none']).default('keep'),
+  /** That they can log in with a key: what of the account would have sshd refuse them is mended. */
+  login: z.boolean().default(false),
 });
 
 type Props = z.output<typeof props>;
@@ -30,13 +32,15 @@ type Props = z.output<typeof props>;
 interface UserState extends Passwd {
   readonly primary: string;
   readonly groups: readonly string[];
-  readonly locked: boolean;
+  readonly shadow: Shadow | undefined;
+  /** Whether the shell is one that runs commands. */
+  readonly hasShell: boolean;
   /** Undefined where the directory is missing. */
   readonly homeDirectory: FileState | undefined;
 }
 
 async function read(host: Host, { name }: Props): Promise<UserState | undefined> {
-  const [users, groups, locked] = await Promise.all([readUsers(host), readGroups(host), readLockedUsers(host)]);
+  const [users, groups, shadows] = await Promise.all([readUsers(host), readGroups(host), readShadows(host)]);
   const user = users.get(name);
   if (user === undefined) return undefined;
   const all = [...groups.values()];
@@ -44,7 +48,8 @@ async function read(host: Host, { name }: Props): Promise<UserState | undefined>
     ...user,
     primary: all.find(({ gid }) => gid === user.gid)?.name ?? String(user.gid),
     groups: all.filter(({ members }) => members.includes(name)).map((group) => group.name),
-    locked: locked.has(name),
+    shadow: shadows.get(name),
+    hasShell: !/\/(?:nologin|false)$/.test(user.shell) && (await host.stat(user.shell || '/bin/sh')) !== undefined,
     homeDirectory: await host.stat(user.home),
   };
 }
@@ -57,6 +62,41 @@ function missingGroups(state: UserState, { groups }: Props): readonly string[] {
   return groups.filter((group) => !state.groups.includes(group) && group !== state.primary);
 }
 
+/** The shell that is wanted: for who has to log in, one that runs commands. */
+function shellOf(state: UserState, { shell, login }: Props): string | undefined {
+  return shell ?? (login && !state.hasShell ? '/bin/bash' : undefined);
+}
+
+function today(): string {
+  return String(Math.floor(Date.now() / 86_400_000));
+}
+
+/** Days to which chage(1) sets what would refuse a login, each with the words that say so. */
+function ageing(
+  { shadow }: UserState,
+  { login }: Props,
+): readonly { readonly says: string; readonly argv: string[] }[] {
+  if (!login || shadow === undefined) return [];
+  const { changed, maxAge, expires } = shadow;
+  const isDue = changed === 0;
+  // PAM refuses keys as well where a password is too old, and a key gives nobody a chance to renew it.
+  const ages = maxAge !== undefined && maxAge >= 0 && maxAge < 99_999;
+  return [
+    ...(expires === undefined || expires < 0 ? [] : [{ says: 'never expires', argv: ['--expiredate', '-1'] }]),
+    ...(ages || isDue
+      ? [{ says: 'password never expires', argv: ['--maxdays', '99999', ...(isDue ? ['--lastday', today()] : [])] }]
+      : []),
+  ];
+}
+
+/** Whether sshd takes a home for one in which others could have put keys (sshd_config(5), StrictModes). */
+function isOpen(state: UserState, { login, name }: Props): boolean {
+  const { homeDirectory } = state;
+  if (!login || homeDirectory === undefined) return false;
+  const isTheirs = homeDirectory.owner === name || homeDirectory.owner === 'root';
+  return !isTheirs || (Number.parseInt(homeDirectory.mode, 8) & 0o022) !== 0;
+}
+
 function diff(state: UserState | undefined, wanted: Props): readonly Change[] {
   if (state === undefined) return [{ summary: 'create' }];
   const changes: Change[] = [];
@@ -65,13 +105,19 @@ function diff(state: UserState | undefined, wanted: Props): readonly Change[] {
   };
   compare('uid', state.uid, wanted.uid);
   compare('group', state.primary, wanted.group);
-  compare('shell', state.shell, wanted.shell);
+  compare('shell', state.shell, shellOf(state, wanted));
   compare('home', state.home, wanted.home);
   for (const group of missingGroups(state, wanted)) changes.push({ summary: `join ${group}` });
   for (const group of surplusGroups(state, wanted)) changes.push({ summary: `leave ${group}` });
-  if (wanted.password === 'none' && !state.locked) changes.push({ summary: 'lock the password' });
+  if (wanted.password === 'none' && !isLocked(state)) changes.push({ summary: 'lock the password' });
+  for (const { says } of ageing(state, wanted)) changes.push({ summary: says });
+  if (isOpen(state, wanted)) changes.push({ summary: `${state.home}: theirs alone to write` });
   if (!wanted.system && state.homeDirectory === undefined) changes.push({ summary: `make ${state.home}` });
   return changes;
+}
+
+function isLocked({ shadow }: UserState): boolean {
+  return shadow?.locked === true;
 }
 
 // A home left behind by a user of this name belongs to a number without a name: the user takes that number again.
@@ -117,21 +163,28 @@ async function change(host: Host, name: string, argv: readonly string[]): Promis
 }
 
 async function update(host: Host, wanted: Props, state: UserState): Promise<void> {
-  const { name, uid, group, shell, home } = wanted;
+  const { name, uid, group, home } = wanted;
+  const shell = shellOf(state, wanted);
   const options = [
     ...(uid === undefined || uid === state.uid ? [] : ['--uid', String(uid)]),
     ...(group === undefined || group === state.primary ? [] : ['--gid', group]),
     ...(shell === undefined || shell === state.shell ? [] : ['--shell', shell]),
     ...(home === undefined || home === state.home ? [] : ['--home', home, '--move-home']),
-    ...(wanted.password === 'none' && !state.locked ? ['--lock'] : []),
+    ...(wanted.password === 'none' && !isLocked(state) ? ['--lock'] : []),
   ];
   if (options.length > 0) await change(host, name, ['usermod', ...options, name]);
   for (const missing of missingGroups(state, wanted)) {
     await change(host, name, ['usermod', '--append', '--groups', missing, name]);
   }
   for (const surplus of surplusGroups(state, wanted)) await host.must(['gpasswd', '--delete', name, surplus]);
+  for (const { argv } of ageing(state, wanted)) await host.must(['chage', ...argv, name]);
   const directory = home ?? state.home;
-  if (wanted.system || (await host.stat(directory)) !== undefined) return;
+  const found = await host.stat(directory);
+  if (found !== undefined && isOpen({ ...state, homeDirectory: found }, wanted)) {
+    await host.must(['chown', name, '--', directory]);
+    await host.must(['chmod', 'go-w', '--', directory]);
+  }
+  if (wanted.system || found !== undefined) return;
   await host.must(['install', '-d', '-m', '0700', '-o', name, '-g', group ?? state.primary, '--', directory]);
 }
 

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { BALLAST } from './disk.ts';
 import { within, writeIn } from './tree.ts';
 
@@ -27,6 +27,35 @@ interface VarietyEntry {
 async function setPassword(tree: string, user: string, password: string): Promise<void> {
   await within(tree, ['chpasswd'], `${user}:${password}\n`);
 }
+
+// From the mirror that the host itself would use.
+async function install(tree: string, packages: readonly string[]): Promise<void> {
+  const lists = `${tree}/var/lib/apt/lists`;
+  if (!(await readdir(lists)).some((name) => name.endsWith('_Packages')))
+    await within(tree, ['apt-get', '-qq', 'update']);
+  await within(tree, ['apt-get', '-qq', '-y', '--no-install-recommends', 'install', ...packages]);
+}
+
+/** Seconds that the first boot of a `first-boot` host goes on after its sshd answers. */
+const FIRST_BOOT = 15;
+
+// What a provider's image has cloud-init do, without what the sandbox itself has done: names, networks, host keys.
+const USER_DATA = `#cloud-config
+disable_root: false
+users: []
+ssh_deletekeys: false
+ssh_pwauth: true
+preserve_hostname: true
+package_update: true
+packages: [tree]
+runcmd: [[sleep, "${FIRST_BOOT}"]]
+`;
+const CLOUD_CONFIG = `datasource_list: [NoCloud]
+network: { config: disabled }
+growpart: { mode: "off" }
+resize_rootfs: false
+apt: { preserve_sources_list: true }
+`;
 
 // dpkg and apt lock with fcntl, which flock(1) cannot; perl is part of every Debian.
 const HOLD_APT = `use Fcntl;
@@ -90,6 +119,30 @@ export const VARIETIES = {
     means: "cloud-init's sshd drop-in, which lets passwords in again",
     prepare: async ({ tree }) =>
       await writeIn(tree, '/etc/ssh/sshd_config.d/50-cloud-init.conf', 'PasswordAuthentication yes\n', 0o600),
+  },
+  'first-boot': {
+    means: `the real cloud-init, at work for another ${FIRST_BOOT} s when its sshd answers, with passwords let in`,
+    prepare: async ({ tree }) => {
+      await install(tree, ['cloud-init']);
+      await writeIn(tree, '/var/lib/cloud/seed/nocloud/meta-data', 'instance-id: sandbox\n');
+      await writeIn(tree, '/var/lib/cloud/seed/nocloud/user-data', USER_DATA);
+      await writeIn(tree, '/etc/cloud/cloud.cfg.d/99-sandbox.cfg', CLOUD_CONFIG);
+    },
+  },
+  needrestart: {
+    means: 'needrestart, set to ask which services to restart',
+    prepare: async ({ tree }) => {
+      await install(tree, ['needrestart']);
+      await writeIn(
+        tree,
+        '/etc/needrestart/conf.d/ask.conf',
+        "$nrconf{restart} = 'i';\n$nrconf{kernelhints} = 1;\n1;\n",
+      );
+    },
+  },
+  'nameless-host': {
+    means: 'its own name cannot be resolved, which sudo complains of',
+    prepare: async ({ tree }) => await writeIn(tree, '/etc/hosts', '127.0.0.1 localhost\n::1 localhost\n'),
   },
   'ssh-socket': {
     means: 'sshd started by its socket',

@@ -51,6 +51,8 @@ export interface Connection extends AsyncDisposable {
   /** As resolved: what `~/.ssh/config` makes of the target's address. */
   readonly address: string;
   readonly port: number;
+  /** The IP address that was connected to; undefined where the way leads through another host. */
+  readonly peer: string | undefined;
   /** What of `~/.ssh/config` was passed over. */
   readonly warnings: readonly string[];
   /** Runs a command in the user's shell and resolves with whatever exit code it had. */
@@ -80,7 +82,7 @@ export async function connect(target: Target, options: ConnectOptions): Promise<
   return connectionOver(target, route, await enter(route, options));
 }
 
-function connectionOver(target: Target, route: Route, { login, leave }: Entry): Connection {
+function connectionOver(target: Target, route: Route, { login, peer, leave }: Entry): Connection {
   const line = slots(MOST_CHANNELS);
   const { carrier } = login;
 
@@ -150,6 +152,7 @@ function connectionOver(target: Target, route: Route, { login, leave }: Entry): 
     user: route.user,
     address: route.address,
     port: route.port,
+    peer,
     warnings: route.warnings,
     exec,
     open,

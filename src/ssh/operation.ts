@@ -1,7 +1,7 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { commandLine } from '#core/quote';
 import { type Event, parseEvent } from '#protocol/event';
-import type { ProofRefusal, Request } from '#protocol/plan';
+import type { ProofRefusal, Request, WaysAnswer } from '#protocol/plan';
 import type { ReleaseWord } from '#protocol/release';
 import type { Connection } from '#ssh/connection';
 import { asRoot, type Bundle, bringRunner, sudoProblem } from '#ssh/runner';
@@ -14,8 +14,10 @@ export interface HostSession {
   readonly hello: Hello;
   /** Sends the request and yields every event up to the last; rejects where the runner ends without a last word. */
   ask(request: Request): AsyncGenerator<Event>;
+  /** Tells the runner over which addresses a login works now. */
+  tellWays(ways: WaysAnswer): Promise<void>;
   /** Tells the runner that the login it waits for has failed, so that it undoes the change at once. */
-  refuseProof(guard: string, failure: string): Promise<void>;
+  refuseProof(refusal: ProofRefusal): Promise<void>;
   /** Tells a release that holds what is to become of it. */
   sayOfRelease(word: ReleaseWord['release']): Promise<void>;
   close(): void;
@@ -104,14 +106,15 @@ function hostSession(
         { hint: 'Run the same command again; it goes on where this one stopped.', host },
       );
     },
-    refuseProof: (guard, failure) => session.write(`${JSON.stringify({ guard, failure } satisfies ProofRefusal)}\n`),
+    tellWays: (ways) => session.write(`${JSON.stringify(ways)}\n`),
+    refuseProof: (refusal) => session.write(`${JSON.stringify(refusal)}\n`),
     sayOfRelease: (word) => session.write(`${JSON.stringify({ release: word } satisfies ReleaseWord)}\n`),
     close: () => session.end(),
   };
 }
 
 /** Seconds in which an sshd that was just told to read its configuration again may refuse connections. */
-const RELOADING = 10;
+const RELOADING = 6;
 
 /**
  * A fresh connection, tried again while sshd refuses it: a reload closes its sockets for a moment before it opens them
@@ -129,17 +132,36 @@ export async function loginAfresh(open: () => Promise<Connection>): Promise<Conn
   }
 }
 
-/** Proves access through a fresh connection: that its user becomes root and leaves the guard its mark. */
-export async function prove(connection: Connection, bundle: Bundle, guard: string): Promise<void> {
-  const argv = [`${bundle.folder}/slipway-host`, 'prove', guard];
-  const command = connection.user === 'root' ? commandLine(argv) : commandLine(['sudo', '-n', ...argv]);
-  const output = await connection.exec(command, { timeout: 20 });
+/** A proof that a guard waits for. */
+export interface Proof {
+  readonly guard: string;
+  readonly family: 4 | 6;
+  /** The user who has to become root. */
+  readonly user: string;
+  /** Whether the connection is a login made for this, or one that was open before the change. */
+  readonly through: 'fresh' | 'open';
+}
+
+/** The command line that has a user become root, from the connection of that user or of another who may be anybody. */
+export function proofCommand(connected: string, user: string, argv: readonly string[]): string {
+  const sudo = ['sudo', '-n'];
+  const asUser = user === 'root' ? [] : sudo;
+  const become =
+    connected === user
+      ? []
+      : [...(connected === 'root' ? [] : sudo), ...(user === 'root' ? [] : ['runuser', '-u', user, '--'])];
+  return commandLine([...become, ...asUser, ...argv]);
+}
+
+/** Proves access through a connection: that the user becomes root and leaves the guard its mark. */
+export async function prove(connection: Connection, bundle: Bundle, proof: Proof): Promise<void> {
+  const { guard, family, user, through } = proof;
+  const argv = [`${bundle.folder}/slipway-host`, 'prove', guard, String(family), through];
+  const output = await connection.exec(proofCommand(connection.user, user, argv), { timeout: 20 });
   if (output.code === 0) return;
+  const said = output.stderr.trim() || output.stdout.trim() || `the login ended with exit ${output.code}`;
   throw (
     sudoProblem(connection, output.stderr) ??
-    new DeployError('guard-undone', output.stderr.trim(), {
-      hint: 'Run the same command again.',
-      host: connection.target.name,
-    })
+    new DeployError('guard-undone', said, { hint: 'Run the same command again.', host: connection.target.name })
   );
 }

@@ -15,6 +15,8 @@ export interface Target {
   readonly keyPort?: number | undefined;
   readonly identityFile?: string | undefined;
   readonly family?: 4 | 6 | undefined;
+  /** An address of it to go to instead; its key and all else stay those of `address`. */
+  readonly via?: string | undefined;
 }
 
 /** The way to a host: what the inventory and `~/.ssh/config` say together. */
@@ -51,7 +53,7 @@ export function routeTo(target: Target, options: RouteOptions): Route {
     ...(target.user === undefined ? {} : { user: target.user }),
     ...(target.port === undefined ? {} : { port: target.port }),
   });
-  const address = settings.hostName;
+  const address = target.via ?? settings.hostName;
   const port = settings.port ?? 22;
   const shown = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
   return {
@@ -60,7 +62,7 @@ export function routeTo(target: Target, options: RouteOptions): Route {
     port,
     user: settings.user ?? userInfo().username,
     family: target.family,
-    keyName: settings.hostKeyAlias ?? address,
+    keyName: settings.hostKeyAlias ?? settings.hostName,
     keyPort: target.keyPort ?? port,
     identityFiles: target.identityFile === undefined ? settings.identityFiles : [target.identityFile],
     identitiesOnly: target.identityFile !== undefined || settings.identitiesOnly,

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { DeployError } from '#core/errors';
 import { interrupted, late, type Progress } from '#ssh/breakage';
@@ -9,6 +10,8 @@ import { dial, type Route, routeTo } from '#ssh/route';
 /** A host we are inside of, and how to leave it and every host on the way. */
 export interface Entry {
   readonly login: Login;
+  /** The address that was connected to; undefined where the way leads through another host. */
+  readonly peer: string | undefined;
   leave(): Promise<void>;
 }
 
@@ -47,19 +50,22 @@ async function enterFrom(hop: Entry | undefined, route: Route, options: ConnectO
       const { logIn, offer } = await import('#ssh/login');
       const offered = offer(route, options, deadline);
       offered.catch(() => undefined);
-      return await logIn(route, await socket, { ...options, offered, deadline, progress, pipelined });
+      const stream = await socket;
+      const login = await logIn(route, stream, { ...options, offered, deadline, progress, pipelined });
+      return { login, peer: stream instanceof Socket ? stream.remoteAddress : undefined };
     } finally {
       deadline.clear();
     }
   };
   try {
-    const login = await attempt(true).catch((error: unknown) => {
+    const { login, peer } = await attempt(true).catch((error: unknown) => {
       // A host that does not bear what came at once gets it in turns.
       if (error instanceof DeployError && error.code === 'connection-lost') return attempt(false);
       throw error;
     });
     return {
       login,
+      peer,
       leave: async () => {
         await login.end();
         await hop?.leave();

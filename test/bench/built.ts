@@ -5,10 +5,16 @@ import { fileURLToPath } from 'node:url';
 /** The folder of Slipway itself. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
-/** The command line as people get it. */
-export const CLI = join(ROOT, 'dist', 'deploy.mjs');
+const DIST = process.env.SLIPWAY_DIST ?? join(ROOT, 'dist');
 
-/** Builds the command line and the runner from the sources as they are. */
+/** The command line as people get it. */
+export const CLI = join(DIST, 'deploy.mjs');
+
+/** Builds the command line and the runner from the sources as they are, where SLIPWAY_DIST says. */
 export function build(): void {
-  execFileSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
+  const elsewhere = process.env.SLIPWAY_DIST === undefined ? [] : ['--', '--outdir', DIST];
+  execFileSync('npm', ['run', '--silent', 'build', ...elsewhere], {
+    cwd: ROOT,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
 }

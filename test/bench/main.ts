@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, (rounds?: number, rate?: number) => Promi
   release: async (rounds, rate) => (await import('./release.ts')).releaseBench(rounds, rate),
   proxy: async (rounds) => (await import('./proxy.ts')).proxyBench(rounds),
   fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
+  hardening: async () => (await import('./hardening.ts')).hardening(),
 };
 
 const { values, positionals } = parseArgs({

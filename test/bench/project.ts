@@ -41,7 +41,7 @@ export function writeInventory({ folder, environment }: Project, declared: Reado
   writeFileSync(join(folder, 'inventory', `${environment}.yaml`), stringify(declared));
 }
 
-function inventory(ways: readonly Way[], internet: Internet): string {
+function inventory(ways: readonly Way[], internet: Internet, domain: string): string {
   const image = (name: string) => `${internet.registry}/${name}`;
   return stringify({
     app: 'bench',
@@ -56,7 +56,7 @@ function inventory(ways: readonly Way[], internet: Internet): string {
         },
       },
     },
-    routes: { [DOMAIN]: 'web:3000' },
+    routes: { [domain]: 'web:3000' },
     accessories: {
       postgres: { image: image('postgres:17'), pgbouncer: { image: image('pgbouncer:1') } },
       redis: { image: image('redis:8') },
@@ -66,11 +66,11 @@ function inventory(ways: readonly Way[], internet: Internet): string {
 }
 
 /** Writes a project down whose hosts are reached by these ways and pinned to their keys. */
-export function makeProject(ways: readonly Way[], internet: Internet): Project {
+export function makeProject(ways: readonly Way[], internet: Internet, domain = DOMAIN): Project {
   const folder = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
   const knownHosts = join(folder, 'inventory', 'known_hosts');
   mkdirSync(join(folder, 'inventory'));
-  writeFileSync(join(folder, 'inventory', `${ENVIRONMENT}.yaml`), inventory(ways, internet));
+  writeFileSync(join(folder, 'inventory', `${ENVIRONMENT}.yaml`), inventory(ways, internet, domain));
   writeFileSync(join(folder, `.env.${ENVIRONMENT}`), 'POSTGRES_PASSWORD=bench-only-3kV9wQ\n', { mode: 0o600 });
   writeFileSync(knownHosts, ways.flatMap(({ address, keys }) => keys.map((key) => `${address} ${key}\n`)).join(''));
   return {

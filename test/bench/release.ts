@@ -62,7 +62,7 @@ interface Way {
 
 async function underLoad(address: string, rate: number, rounds: number, way: Way): Promise<Outcome> {
   const target = { address, port: way.port, domain: DOMAIN, ca: readFileSync(AUTHORITIES, 'utf8') };
-  const load = await startLoad(target, rate);
+  await using load = await startLoad(target, rate);
   const turns: Turn[] = [];
   await sleep(STEADY);
   for (let round = 1; round <= rounds; round += 1) {

@@ -546,8 +546,10 @@ rm -rf /etc/apt/sources.list*; echo 'deb http://127.0.0.1:9/debian trixie main' 
 ${JSON.stringify(request)}
 END
 runner=/opt/slipway/current/slipway-host
-(while sleep 0.5; do for guard in /var/lib/slipway/guards/*; do $runner prove "$(basename "$guard")"; done; done) & proving=$!
-$runner session < /root/request > /root/events; code=$?; kill $proving; tail -n 1 /root/events >&2; exit $code`,
+(while sleep 0.5; do for guard in /var/lib/slipway/guards/*; do $runner prove "$(basename "$guard")" 4; done; done) & proving=$!
+mkfifo /root/laptop; sleep 600 > /root/laptop & laptop=$!
+(cat /root/request; echo '{"ways":[{"family":4,"address":"127.0.0.1"}],"broken":[]}') > /root/laptop &
+$runner session < /root/laptop > /root/events; code=$?; kill $proving $laptop; tail -n 1 /root/events >&2; exit $code`,
     );
     expect(await inside(NAME, 'cat /var/lib/slipway/ownership/*.json 2>/dev/null || true')).not.toContain('"kind"');
     expect(await inside(NAME, `dpkg-query -W -f '\${Package} ' ufw curl`)).toBe('curl ufw');

@@ -63,7 +63,7 @@ async function underLoad(port: number, work: () => Promise<void>): Promise<LoadR
   const proxy = await startDelayProxy({ host: host.address, port, oneWay: ONE_WAY });
   try {
     const target = { address: '127.0.0.1', port: proxy.port, domain: DOMAIN, ca: readFileSync(AUTHORITIES, 'utf8') };
-    const load = await startLoad(target, RATE);
+    await using load = await startLoad(target, RATE);
     await sleep(3000);
     await work();
     await sleep(2000);

@@ -29,6 +29,8 @@ afterAll(async () => {
   await down([NAME]);
 });
 
+const inside = async (script: string) => (await runInside(NAME, ['sh', '-c', script])).stdout;
+
 const inventory = (ssh: Record<string, unknown> = {}) => ({
   app: 'shop',
   hosts: { vps: { address: 'the-alias' } },
@@ -51,10 +53,20 @@ test('sshd moves to another port under the guard, and is found there', async () 
   const settled = await deployHere('up', 'prod');
   expect(settled.code, settled.stderr).toBe(0);
   expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
-  const { stdout } = await runInside(NAME, [
-    'sh',
-    '-c',
-    'sshd -T | grep "^port"; ufw status | grep -c "^22/tcp"; ufw status | grep -c "^2222/tcp"',
-  ]);
-  expect(stdout).toBe('port 2222\n0\n2\n');
+  expect(await inside('sshd -T | grep "^port"; ufw status | grep -c "^22/tcp"; ufw status | grep -c "^2222/tcp"')).toBe(
+    'port 2222\n0\n2\n',
+  );
+});
+
+test('where systemd listens for sshd, it is its socket that moves', async () => {
+  await inside(
+    'ufw allow 22/tcp; rm /etc/ssh/sshd_config.d/00-slipway.conf; systemctl disable --now ssh.service; systemctl enable --now ssh.socket',
+  );
+  const moved = await deployHere('up', 'prod', '--json');
+  expect(moved.code, moved.stderr + moved.stdout.slice(-2000)).toBe(0);
+  expect(moved.events.map(({ type }) => type)).toContain('guard.disarmed');
+  const listening = "ss -Hltnp | grep -E 'sshd|systemd' | awk '{print $4}'; systemctl is-active ssh.socket";
+  expect(await inside(listening)).toBe('*:2222\nactive\n');
+  expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
+  expect(await inside('systemctl --failed --plain --no-legend | grep ssh || true')).toBe('');
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { command, file, reload, sudoers } from '#playbook/resources';
+import { command, file, reload } from '#playbook/resources';
 import type { Event } from '#protocol/event';
 import { down, type SandboxHost, up } from '#sandbox/sandbox';
 import { openHost } from '#ssh/operation';
@@ -203,71 +203,6 @@ describe('an operation and its end', () => {
     expect(last?.type === 'operation.failed' && last.error.code).toBe('operation-died');
     await host.sh('pkill -f "sleep 30"; touch /run/killed');
     expect((await host.up([slow('killed', 30)], { app: 'slow' })).error).toBeUndefined();
-  });
-});
-
-describe('the guard', () => {
-  const rights = (content: string) => sudoers({ name: 'guarded', content });
-
-  beforeAll(async () => {
-    await host.sh('apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq sudo >/dev/null');
-  });
-
-  test('a guarded change is kept when a fresh login proves access', async () => {
-    const run = await host.up([rights('nobody ALL=(root) NOPASSWD: /bin/true\n')]);
-    expect(run.error).toBeUndefined();
-    expect(types(run.events)).toEqual(expect.arrayContaining(['guard.armed', 'guard.proof-wanted', 'guard.disarmed']));
-    expect(
-      (await host.sh('systemctl list-timers --all | grep -c slipway-guard; ls /var/lib/slipway/guards')).stdout,
-    ).toBe('0\n');
-  });
-
-  test('it is undone when the login fails, and says why', async () => {
-    const run = await host.up([rights('nobody ALL=(root) NOPASSWD: ALL\n')], { loginUser: 'nobody' });
-    expect(run.error?.code).toBe('guard-undone');
-    expect(run.error?.message).toContain('this test refuses it');
-    expect((await host.sh('cat /etc/sudoers.d/guarded')).stdout).toBe('nobody ALL=(root) NOPASSWD: /bin/true\n');
-  });
-
-  async function leaveUnproven(resources: readonly ReturnType<typeof rights>[]): Promise<void> {
-    const session = await openHost(host.connection, builtRunner(), () => undefined);
-    const events = session.ask({
-      verb: 'up',
-      app: 'test',
-      environment: 'test',
-      by: 'tests',
-      resources: resources.map((resource) => ({ ...resource, playbook: 'test' })),
-      secrets: [],
-      loginUser: 'never-proven',
-    });
-    for await (const event of events) if (event.type === 'guard.proof-wanted') break;
-    await host.sh(`kill -9 $(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' /run/slipway/operation.json)`);
-  }
-
-  test('the host undoes it by itself when everybody else is gone', async () => {
-    await leaveUnproven([rights('nobody ALL=(root) NOPASSWD: /bin/false\n')]);
-    expect((await host.sh('cat /etc/sudoers.d/guarded')).stdout).toContain('/bin/false');
-    // The timer's own service is started now instead of in three minutes; it is the same service.
-    await host.sh(
-      'systemctl start "$(systemctl list-units --all --plain --no-legend "slipway-guard-*.timer" | cut -d" " -f1 | sed s/timer/service/)"',
-    );
-    await expect
-      .poll(async () => (await host.sh('cat /etc/sudoers.d/guarded')).stdout, { timeout: 10_000 })
-      .toContain('/bin/true');
-    await expect.poll(async () => (await host.sh('ls /var/lib/slipway/guards')).stdout, { timeout: 10_000 }).toBe('');
-    // Started by hand, the service leaves its timer waiting.
-    await host.sh('systemctl stop "slipway-guard-*.timer"');
-  });
-
-  test('the next run takes over the guard of a run that was killed', async () => {
-    const wanted = [rights('nobody ALL=(root) NOPASSWD: /bin/echo\n')];
-    await leaveUnproven(wanted);
-    const plan = await host.plan(wanted);
-    expect(plan.steps).toMatchObject([{ changes: [{ summary: 'prove access by a fresh login, or undo' }] }]);
-    const run = await host.up(wanted);
-    expect(types(run.events)).toEqual(expect.arrayContaining(['guard.armed', 'guard.disarmed']));
-    expect((await host.sh('cat /etc/sudoers.d/guarded; ls /var/lib/slipway/guards')).stdout).toContain('/bin/echo');
-    expect((await host.sh('systemctl list-timers --all | grep -c slipway-guard')).stdout).toBe('0\n');
   });
 });
 

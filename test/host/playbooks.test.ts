@@ -39,7 +39,11 @@ function environmentFor(sandbox: SandboxHost): Environment {
       port: undefined,
       options: {},
     },
-    harden: { ...any.harden, sysctl: {}, swap: undefined },
+    harden: {
+      ...any.harden,
+      ...{ sysctl: {}, allowModules: [], coreDumps: false, timeSync: true, auditd: false, swap: undefined },
+      unattendedUpgrades: { enabled: true, reboot: false, rebootTime: '04:00' },
+    },
     services: {
       web: { name: 'web', ...service, replicas: 2, healthPath: '/up', healthcheck: undefined },
     },
@@ -99,7 +103,7 @@ describe.each<{ release: Release; name: string }>([
     expect(ufw).toContain('Default: deny (incoming), allow (outgoing)');
     for (const port of [22, 80, 443]) expect(ufw).toMatch(new RegExp(`^${port}/tcp +ALLOW IN +Anywhere`, 'm'));
     await says(host, 'fail2ban-client set sshd banip 192.0.2.1');
-    expect(await says(host, 'sleep 1; nft list ruleset')).toContain('192.0.2.1');
+    await expect.poll(() => says(host, 'nft list ruleset'), { timeout: 20_000 }).toContain('192.0.2.1');
     const jail = await says(host, 'fail2ban-client get sshd ignorecommand; fail2ban-client get sshd bantime');
     expect(jail).toContain('/usr/local/lib/slipway/knows-address <ip>');
     expect(jail).toContain('3600');
@@ -109,6 +113,55 @@ describe.each<{ release: Release; name: string }>([
     expect(apt).toContain('Unattended-Upgrade::Automatic-Reboot-WithUsers "true";');
     expect(apt).toMatch(/Origins-Pattern:: "[^"]*label=Debian-Security/);
     expect(await says(host, 'systemctl is-active fail2ban nginx ssh cron')).toBe('active\nactive\nactive\nactive');
+  });
+
+  test('what crashed leaves nothing, what is not needed is not loaded, and nothing is started from shared memory', async () => {
+    expect(await says(host, 'su - deploy -c "ulimit -c; ulimit -Hc"')).toBe('0\n0');
+    expect(await says(host, 'systemd-analyze cat-config systemd/coredump.conf')).toContain('\nStorage=none');
+    expect(await says(host, 'modprobe --showconfig')).toContain('install usb_storage /bin/false');
+    await says(host, 'cp /bin/true /dev/shm/true');
+    expect(await says(host, '/dev/shm/true; rm /dev/shm/true')).toContain('Permission denied');
+    expect(await says(host, 'stat -c "%a" /etc/cron.d /etc/ssh/sshd_config')).toBe('700\n600');
+    expect(await says(host, 'sysctl -n net.ipv4.conf.all.log_martians net.ipv4.conf.all.accept_redirects')).toBe(
+      '1\n0',
+    );
+    expect(await says(host, 'systemctl restart ufw && sysctl -n net.ipv4.conf.all.log_martians')).toBe('1');
+  });
+
+  test('updates come from where security updates are, and nobody is asked at a terminal', async () => {
+    const trial = await says(host, 'unattended-upgrade --dry-run --debug 2>&1 | grep --max-count=1 Allowed');
+    expect(trial).toMatch(/Allowed origins are: .*codename=\w+-security,label=Debian-Security/);
+    expect(await says(host, 'systemctl is-active apt-daily.timer apt-daily-upgrade.timer')).toBe('active\nactive');
+    // A terminal, no word of a person, and no variable that says so: needrestart would wait here for ever.
+    const install = 'env -u DEBIAN_FRONTEND -u NEEDRESTART_MODE apt-get install -y --reinstall debsums';
+    const pids = (unit: string) => says(host, `systemctl show --value --property MainPID ${unit}`);
+    const before = [await pids('ssh.service'), await pids('nginx.service')];
+    // The same library in a new file: what an update leaves behind for the programs that use the old one.
+    await says(host, 'lib=$(readlink -f /usr/lib/*/libz.so.1) && cp -p $lib $lib.new && mv $lib.new $lib');
+    const terminal = await host.sh(`timeout 120 script -qec '${install}' /dev/null < /dev/null`);
+    expect(terminal.code, terminal.stdout).toBe(0);
+    expect(await pids('ssh.service')).toBe(before[0]);
+    expect(await pids('nginx.service')).not.toBe(before[1]);
+  });
+
+  test('what the inventory relaxes is relaxed, and comes back', async () => {
+    const strict = environment;
+    environment = {
+      ...strict,
+      harden: {
+        ...strict.harden,
+        coreDumps: true,
+        allowModules: ['usb_storage'],
+        sysctl: { 'net.ipv4.conf.all.log_martians': '0' },
+      },
+    };
+    expect((await host.up(base(), { loginUser: 'deploy' })).error?.message).toBeUndefined();
+    expect(await says(host, 'su - deploy -c "ulimit -Hc"')).toBe('unlimited');
+    expect(await says(host, 'modprobe --showconfig')).not.toContain('install usb_storage');
+    expect(await says(host, 'sysctl -n net.ipv4.conf.all.log_martians')).toBe('0');
+    environment = strict;
+    expect((await host.up(base(), { loginUser: 'deploy' })).error?.message).toBeUndefined();
+    expect(await says(host, 'sysctl -n net.ipv4.conf.all.log_martians')).toBe('1');
   });
 
   test('nginx takes its whole configuration without a word, both slots and all domains included', async () => {

@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { answerProof, answerWays, type Prover } from '#cli/guard-proof';
 import type { ErrorCode } from '#core/error-codes';
 import { DeployError } from '#core/errors';
+import type { Environment } from '#inventory/environment';
 import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Declaration, Step } from '#protocol/plan';
 import type { Declared } from '#resources/resource';
 import type { SandboxHost } from '#sandbox/sandbox';
 import { type Connection, connect } from '#ssh/connection';
-import { loginAfresh, openHost, prove } from '#ssh/operation';
+import { type HostSession, loginAfresh, openHost, prove } from '#ssh/operation';
 import { type Bundle, readBundle } from '#ssh/runner';
 import { scratch } from '#test/support/scratch';
 
@@ -48,6 +50,12 @@ export interface RunOptions {
   readonly secrets?: readonly string[];
   /** Whom a guarded change is proven as; root by default. `nobody` refuses every proof at once. */
   readonly loginUser?: string;
+  /** Answers the guard as `deploy up` does, for this environment's host of the sandbox host's name. */
+  readonly proveAs?: Environment;
+  /** `--force-allow-from`. */
+  readonly force?: boolean;
+  /** Hears every event before the guard is answered; resolving with false, the guard gets no answer. */
+  readonly onEvent?: (event: Event) => Promise<boolean | undefined>;
 }
 
 /** Connects to a sandbox host; the runner is brought when the first resources are. */
@@ -62,9 +70,18 @@ export async function onHost(host: SandboxHost): Promise<OnHost> {
   const connection = await login(host.user);
   const runner = builtRunner();
 
+  function proverFor(environment: Environment, session: HostSession, options: RunOptions): Prover {
+    const declared = environment.hosts[host.name];
+    if (declared === undefined) throw new Error(`${environment.name} has no host ${host.name}`);
+    const forceAllowFrom = options.force === true;
+    return { environment, host: declared, bundle: runner, connection, session, askPassword: false, forceAllowFrom };
+  }
+
   async function ask(verb: 'plan' | 'up', resources: readonly Declared[], options: RunOptions = {}): Promise<Run> {
     const session = await openHost(connection, runner, () => undefined);
-    const loginUser = options.loginUser ?? host.user;
+    const { proveAs: environment } = options;
+    const loginUser = environment?.ssh.user ?? options.loginUser ?? host.user;
+    const prover = environment === undefined ? undefined : proverFor(environment, session, options);
     const events: Event[] = [];
     let steps: readonly Step[] = [];
     let error: DeployError | undefined;
@@ -81,16 +98,27 @@ export async function onHost(host: SandboxHost): Promise<OnHost> {
     for await (const event of session.ask(request)) {
       events.push(event);
       if (event.type === 'plan') steps = event.steps;
-      if (event.type === 'guard.proof-wanted') {
-        if (loginUser === 'nobody') await session.refuseProof(event.guard, 'this test refuses it');
-        else {
-          await using fresh = await loginAfresh(() => login(loginUser));
-          await prove(fresh, runner, event.guard);
-        }
-      }
       if (event.type === 'operation.failed') {
         const { code, message, hint, resource } = event.error;
         error = new DeployError(code as ErrorCode, message, { hint, ...(resource === undefined ? {} : { resource }) });
+      }
+      if ((await options.onEvent?.(event)) === false) continue;
+      if (prover !== undefined) {
+        if (event.type === 'guard.ways-wanted') void answerWays(prover);
+        if (event.type === 'guard.proof-wanted') void answerProof(prover, event.guard, event.ways);
+        continue;
+      }
+      if (event.type === 'guard.ways-wanted') {
+        await session.tellWays({ ways: [{ family: 4, address: host.address }], broken: [] });
+      }
+      if (event.type === 'guard.proof-wanted') {
+        const { guard } = event;
+        if (loginUser === 'nobody') {
+          await session.refuseProof({ guard, family: 4, port: 22, failure: 'this test refuses it' });
+        } else {
+          await using fresh = await loginAfresh(() => login(loginUser));
+          await prove(fresh, runner, { guard, family: 4, user: loginUser, through: 'fresh' });
+        }
       }
     }
     return { events, steps, facts: session.hello.facts, error };

@@ -9,6 +9,7 @@ import {
   freshClients,
   keepAliveClients,
   now,
+  PATIENCE,
   slowClients,
   streamClients,
   type Target,
@@ -73,7 +74,8 @@ console.log('running');
 await lines.next();
 isOver = true;
 await Promise.all(runs);
-await Promise.all(waiting);
+// What a dead host will never answer is told as lost when its client is closed.
+await Promise.race([Promise.all(waiting), sleep(PATIENCE + 5000)]);
 for (const { close } of [...events, ...mix.map(({ clients }) => clients)]) close?.();
 await new Promise<void>((resolve) => out.end(resolve));
 process.exit(0);

@@ -63,7 +63,11 @@ export function webSocketClients(target: Target, count: number, note: Note): Cli
           pending.push(message);
           if (tag !== undefined && socket?.readyState === WebSocket.OPEN) socket.send(message.text);
         }),
-      close: () => socket?.terminate(),
+      close: () => {
+        for (const { due } of pending)
+          note({ kind: 'websocket', due, sent: due, ended: now(), failure: 'no answer in time' });
+        socket?.terminate();
+      },
     };
   });
   return {

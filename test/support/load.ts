@@ -8,7 +8,7 @@ import { type Entry, type LoadReport, readEntries, summarize } from './load-reco
 import { scratch } from './scratch.ts';
 
 /** A load that runs until it is stopped. */
-export interface Load {
+export interface Load extends AsyncDisposable {
   /** Sends nothing more, waits for what is under way, and tells what became of every request. */
   stop(): Promise<{ readonly entries: readonly Entry[]; readonly report: LoadReport }>;
 }
@@ -32,6 +32,9 @@ export async function startLoad(target: Target, rate: number): Promise<Load> {
       if (code !== 0) throw new Error(`The load ended with ${code}.`);
       const entries = readEntries(file);
       return { entries, report: summarize(entries) };
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null) child.kill();
     },
   };
 }

@@ -50,6 +50,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'show visitors a page instead of the app, or the app again',
     load: () => import('./maintenance.ts'),
   },
+  audit: {
+    summary: 'prove what protects the hosts, by what is in effect and what answers from outside',
+    load: () => import('./audit.ts'),
+  },
   attach: {
     summary: 'follow an operation that runs on a host, or read one that ran',
     load: () => import('./attach.ts'),

@@ -8,6 +8,7 @@ export const verb: Verb = {
       .option('--host <name...>', 'only these hosts')
       .option('--ask-password', 'ask for a password for the very first contact; it is used once and never stored')
       .option('--yes', 'do not ask, where the environment is protected')
+      .option('--force-allow-from', 'let ssh.allowFrom shut out even the address you are connected from')
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(

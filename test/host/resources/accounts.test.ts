@@ -209,7 +209,7 @@ describe('sshd', () => {
     await host.sh('echo "PasswordAuthentication yes" > /etc/ssh/sshd_config.d/00-aaa.conf');
     const { error } = await host.up([ours()]);
     expect(error).toMatchObject({ code: 'sshd-overridden' });
-    expect(error?.message).toContain('passwordauthentication (set by /etc/ssh/sshd_config.d/00-aaa.conf)');
+    expect(error?.message).toContain('passwordauthentication (set by /etc/ssh/sshd_config.d/00-aaa.conf:1)');
     expect(await says(host, 'ls /etc/ssh/sshd_config.d')).toBe('00-aaa.conf');
     await host.sh('rm /etc/ssh/sshd_config.d/00-aaa.conf');
     await converges(host, [ours()]);
@@ -219,9 +219,18 @@ describe('sshd', () => {
     await host.sh('echo "MaxAuthTries 9\nLoginGraceTime 99" > /etc/ssh/sshd_config.d/00-aaa.conf');
     const { steps } = await host.plan([ours()]);
     expect(steps[0]?.changes).toEqual([
-      { summary: 'logingracetime: 99 (set by /etc/ssh/sshd_config.d/00-aaa.conf) -> 30' },
+      { summary: 'logingracetime: 99 (set by /etc/ssh/sshd_config.d/00-aaa.conf:2) -> 30' },
     ]);
     await host.sh('rm /etc/ssh/sshd_config.d/00-aaa.conf');
+  });
+
+  test('without /run/sshd, as before the first login through ssh.socket, it can be asked all the same', async () => {
+    await host.sh('systemctl stop ssh.service');
+    expect(await says(host, 'ls -d /run/sshd')).toContain('No such file');
+    const { error, steps } = await host.plan([ours()]);
+    await host.sh('systemctl start ssh.service');
+    expect(error?.message).toBeUndefined();
+    expect(steps).toEqual([]);
   });
 
   test('a main file that reads no drop-ins is told, not changed', async () => {

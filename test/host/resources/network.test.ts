@@ -155,6 +155,24 @@ describe('the firewall', () => {
     );
     await host.sh('ufw --force reset; systemctl stop open');
   });
+
+  test('that is full of rules of somebody keeps them: their order, profiles and level of logging', async () => {
+    await host.sh(`ufw allow OpenSSH; ufw deny from 198.51.100.9; ufw limit 80/tcp; ufw allow in on host0 to any port 443
+      ufw allow 'Nginx Full'; ufw route allow in on wg0 out on host0; ufw insert 1 reject from 203.0.113.7 to any port 22
+      ufw logging high; ufw --force enable`);
+    const theirs = async () =>
+      (await says(host, "ufw status | grep -E '^[0-9A-Z]' | grep -vE 'slipway:|^(Status:|To )'")).split('\n');
+    const before = await theirs();
+    expect(before).toHaveLength(12);
+    await converges(host, resources());
+    expect(await theirs()).toEqual(before);
+    // One of theirs does what is declared.
+    expect(await ours()).toEqual(expected.filter((rule) => !rule.startsWith('80/tcp')).sort());
+    expect(await says(host, 'ufw status verbose | grep Logging')).toBe('Logging: on (high)');
+    await host.up([]);
+    expect(await theirs()).toEqual(before);
+    await host.sh('ufw --force reset');
+  });
 });
 
 describe('a packet filter table', () => {

@@ -1,5 +1,9 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadEnvironment } from '#inventory/load';
+import { scratch } from '#test/support/scratch';
 import { KEY, MINIMAL, refusal, withProject } from './project.ts';
 
 const said = (inventory: string, env?: string): Promise<string> =>
@@ -410,6 +414,20 @@ describe('files', () => {
         inventory/prod.yaml:5:65  ssh.authorizedKeys[3]  cannot read "~/nowhere.pub": there is no such file
         inventory/prod.yaml:10:21  certificates.ca  finds no certificate in "inventory/prod.yaml"; a PEM file has BEGIN CERTIFICATE in it"
     `);
+  });
+
+  it('refuses an RSA key that sshd would refuse', async () => {
+    const file = join(scratch('keys'), 'rsa');
+    execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '1024', '-N', '', '-C', 'ana', '-f', file]);
+    const key = readFileSync(`${file}.pub`, 'utf8').trim();
+    expect(await said(MINIMAL.replace(KEY, key))).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:5:20  ssh.authorizedKeys[0]  is an RSA key of 1024 bits, and sshd refuses those below 2048; run: ssh-keygen -t ed25519"
+    `);
+    execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-C', 'ana', '-f', `${file}2`]);
+    const wanted = MINIMAL.replace(`[${KEY}]`, `[${file}2.pub]\n  options: { RequiredRSASize: 3072 }`);
+    expect(await said(wanted)).toContain('is an RSA key of 2048 bits, and sshd refuses those below 3072');
   });
 
   it('refuses an identity without its public half', async () => {

@@ -97,15 +97,15 @@ describe('the network of an app among others', () => {
     for (const name of ['b', 'c', 'd', 'e', 'f']) {
       const pools = [{ base: '172.29.0.0/20', size: 24 }];
       const wide = { ...environment(name), docker: { addressPools: pools } } as unknown as Environment;
-      expect(networkOf(wide, facts({ a: { subnet: first } }))).not.toBe(first);
+      expect(networkOf(wide, facts({ a: { subnet: first, open: [] } }))).not.toBe(first);
     }
   });
 
   test('an app keeps the one it has', () => {
-    expect(networkOf(environment('a'), facts({ a: { subnet: '172.29.0.0/23' } }))).toBe('172.29.0.0/23');
+    expect(networkOf(environment('a'), facts({ a: { subnet: '172.29.0.0/23', open: [] } }))).toBe('172.29.0.0/23');
   });
 
   test('unless the pools have moved away from under it', () => {
-    expect(networkOf(environment('a'), facts({ a: { subnet: '10.0.0.0/23' } }))).toMatch(/^172\.29\./);
+    expect(networkOf(environment('a'), facts({ a: { subnet: '10.0.0.0/23', open: [] } }))).toMatch(/^172\.29\./);
   });
 });

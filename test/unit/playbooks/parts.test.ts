@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { requiredRsaSize, rsaBits } from '#core/rsa';
 import { PATHS } from '#host/paths';
 import { composeYaml } from '#playbooks/compose-text';
 import { dockerSource } from '#playbooks/docker-source';
 import { environmentFile } from '#playbooks/environment-file';
-import { requiredRsaSize, rsaBits } from '#playbooks/harden/ssh-keys';
 import { postgresUser, redisUser } from '#playbooks/image-user';
 import { CONFIGURATION, flagsFolder, holdSocket, RUNNER } from '#playbooks/places';
 import { nominalMemory, postgresMemory } from '#playbooks/postgres-memory';

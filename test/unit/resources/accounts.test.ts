@@ -14,12 +14,14 @@ const deploy = {
   home: '/home/deploy',
   shell: '/bin/sh',
   groups: ['users'],
-  locked: false,
+  hasShell: true,
+  shadow: { name: 'deploy', locked: false, changed: 20_000, maxAge: 99_999, expires: undefined },
   homeDirectory: home,
 };
 
 describe('user', () => {
-  const changes = (props: Record<string, unknown>, state = deploy) =>
+  type State = NonNullable<Parameters<typeof userKind.diff>[0]>;
+  const changes = (props: Record<string, unknown>, state: State = deploy) =>
     userKind.diff(state, userKind.props.parse({ name: 'deploy', ...props })).map(({ summary }) => summary);
 
   test('one that was there keeps what is not declared', () => {
@@ -33,6 +35,21 @@ describe('user', () => {
       'join sudo',
       'lock the password',
     ]);
+  });
+
+  test('who has to log in is not kept out by shell, age or home; who need not is left alone', () => {
+    const shadow = { ...deploy.shadow, changed: 0, maxAge: 90, expires: 1 };
+    const homeDirectory = { ...home, mode: '0777' };
+    const kept: State = { ...deploy, shell: '/usr/sbin/nologin', hasShell: false, shadow, homeDirectory };
+    expect(changes({}, kept)).toEqual([]);
+    expect(changes({ login: true }, kept)).toEqual([
+      'shell /usr/sbin/nologin -> /bin/bash',
+      'never expires',
+      'password never expires',
+      '/home/deploy: theirs alone to write',
+    ]);
+    expect(changes({ login: true })).toEqual([]);
+    expect(changes({ login: true }, { ...deploy, homeDirectory: { ...home, owner: 'root' } })).toEqual([]);
   });
 
   test('foreign memberships go only where the groups are exact', () => {

@@ -76,3 +76,13 @@ test('ufw is made to agree, and only where it does not', () => {
 test('several numbers are apart by one space', () => {
   expect(normalValue('4096\t87380  6291456\n')).toBe('4096 87380 6291456');
 });
+
+test('a value that the kernel keeps until the next boot is no difference meanwhile', () => {
+  const props = sysctlKind.props.parse({ values: { 'kernel.kexec_load_disabled': 0 } });
+  const file = { type: 'file', mode: '0644', owner: 'root', group: 'root', size: 1 } as const;
+  const state = { file: { ...file, content: 'kernel.kexec_load_disabled = 0\n' }, ufw: undefined, skipped: [] };
+  expect(sysctlKind.diff({ ...state, live: { 'kernel.kexec_load_disabled': '1' } }, props)).toEqual([]);
+  const other = sysctlKind.props.parse({ values: { 'kernel.sysrq': 0 } });
+  const live = { ...state, file: { ...file, content: 'kernel.sysrq = 0\n' }, live: { 'kernel.sysrq': '1' } };
+  expect(sysctlKind.diff(live, other)).toEqual([{ summary: 'kernel.sysrq 1 -> 0' }]);
+});

@@ -1,9 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { contains, parseRange } from '#core/ranges';
 import { ufwKind } from '#resources/ufw';
 import { jumpRepair, missingInKernel } from '#resources/ufw-kernel';
 import { ufwRuleKind } from '#resources/ufw-rule';
-import { contains, letsIn, parseRange, parseRules, parseSettings, type Rule, sameSource } from '#resources/ufw-rules';
+import { letsIn, parseRules, parseSettings, type Rule, sameSource } from '#resources/ufw-rules';
 
 // As ufw 0.36.2 writes them.
 const V4 = `*filter

@@ -14,7 +14,10 @@ export function rsaBits(line: string): number | undefined {
   return BigInt(`0x0${modulus.toString('hex')}`).toString(2).length;
 }
 
+/** Bits below which an RSA key is not taken at all (NIST SP 800-131A). */
+export const LEAST_RSA_BITS = 2048;
+
 /** The least size of an RSA key to ask for: 3072 bits, less only where a declared key is shorter. */
 export function requiredRsaSize(keys: readonly string[]): number {
-  return Math.max(1024, Math.min(3072, ...keys.flatMap((key) => rsaBits(key) ?? [])));
+  return Math.max(LEAST_RSA_BITS, Math.min(3072, ...keys.flatMap((key) => rsaBits(key) ?? [])));
 }
