@@ -42,4 +42,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   return code;
 }
 
+// Whoever reads only the beginning (`| head`) has read enough; what was begun on a host still has to be proven.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 process.exitCode = await main(process.argv.slice(2));

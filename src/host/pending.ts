@@ -37,6 +37,8 @@ const NOT_INSTALLED = 5;
 /** Reloads or restarts a unit and clears its marks; a unit that is not running, or not there, is left as it is. */
 export async function fire(host: Host, trigger: Trigger): Promise<void> {
   const verb = trigger.action === 'restart' ? 'try-restart' : 'try-reload-or-restart';
+  // What is asked for is no crash loop: systemd would refuse the next start after a few in a short time.
+  if (trigger.action === 'restart') await host.run(['systemctl', 'reset-failed', trigger.unit]);
   const output = await host.run(['systemctl', verb, trigger.unit], { timeout: 120 });
   if (output.exitCode !== 0 && output.exitCode !== NOT_INSTALLED) {
     const log = await host.run(['journalctl', '--unit', trigger.unit, '--lines', '8', '--no-pager', '--output', 'cat']);

@@ -166,10 +166,35 @@ test('nothing of Slipway stays resident', async () => {
   expect(await inside('pgrep -fa [s]lipway-host || echo none')).toBe('none\n');
 });
 
-test('a reboot changes nothing', async () => {
+/** Waits until the app answers. */
+async function serves(): Promise<void> {
+  await expect.poll(async () => (await get('/up').catch(() => ({ status: 0 }))).status, { timeout: 90_000 }).toBe(200);
+}
+
+/** What an audit says is not as it should be. */
+async function findings(): Promise<readonly string[]> {
+  const { stdout } = await deployHere('audit', 'prod', '--json');
+  const { controls } = JSON.parse(stdout) as { controls: { id: string; status: string }[] };
+  expect(controls.length).toBeGreaterThan(100);
+  return controls.filter(({ status }) => status === 'finding').map(({ id }) => id);
+}
+
+test.each([
+  ['at once', ['true']],
+  ['after ufw was reloaded', ['ufw', 'reload']],
+  ['after Docker was restarted', ['systemctl', 'restart', 'docker']],
+  ['after updates were installed', ['unattended-upgrade']],
+])('an audit finds nothing %s', async (_, argv) => {
+  expect((await runInside(NAME, argv)).exitCode).toBe(0);
+  await serves();
+  expect(await findings()).toEqual([]);
+});
+
+test('a reboot changes nothing, and an audit finds nothing', async () => {
   await stop(NAME);
   host = await start(NAME);
-  await expect.poll(async () => (await get('/up').catch(() => ({ status: 0 }))).status, { timeout: 90_000 }).toBe(200);
+  await serves();
+  expect(await findings()).toEqual([]);
   const after = await deployHere('plan', 'prod', '--json');
   expect(after.events.find(({ type }) => type === 'plan')).toMatchObject({ steps: [] });
 });

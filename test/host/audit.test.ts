@@ -271,6 +271,21 @@ describe('a host changed by hand', () => {
     expect([...found.values()].every(({ why }) => why.includes('apt-config dump'))).toBe(true);
   });
 
+  test('the tools of others run where they are installed, and their figures are kept', async () => {
+    await inside('DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ssh-audit lynis');
+    const { stdout } = await deployHere('audit', 'prod', '--tools', '--json');
+    const { tools } = JSON.parse(stdout) as { tools: { tool: string; value?: string; cannot?: string }[] };
+    expect(tools).toMatchObject([
+      { tool: 'ssh-audit', value: 'exit 0, 0 fails, 0 warnings' },
+      { tool: 'lynis', value: expect.stringMatching(/^\d+, \d+ warnings, \d+ suggestions$/) },
+      { tool: 'docker-bench', cannot: expect.stringContaining('not installed') },
+    ]);
+    const kept = await inside('cat /var/lib/slipway/audit/lynis.json');
+    expect(JSON.parse(kept)).toMatchObject({ value: tools[1]?.value });
+    // A plain Debian has 58 to 60.
+    expect(Number.parseInt(tools[1]?.value ?? '', 10)).toBeGreaterThanOrEqual(75);
+  });
+
   test('a host that does not answer is told beside the others', async () => {
     const hosts = { ...inventory().hosts, gone: { address: '127.0.0.1', port: 9 } };
     project.write('two', { ...inventory(), hosts });

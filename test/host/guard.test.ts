@@ -382,7 +382,7 @@ describe('when everybody is gone', () => {
       user({ name: 'mallory' }),
       ...doors({ AllowUsers: 'mallory', Port: '2222' }).slice(0, 1),
       harmless('false'),
-      table('tcp dport 22 drop'),
+      table('tcp dport 22 ct state new drop'),
     ];
     await leaveUnproven(hostile);
     expect(await inside('ls /etc/systemd/system/slipway-undo.service; sshd -T | grep ^port')).toContain('port 2222');
