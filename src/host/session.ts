@@ -60,7 +60,7 @@ function hearing(): Laptop & { hear(line: string): void; hangUp(): void } {
   };
 }
 
-async function operate(request: ConvergeRequest, facts: Awaited<ReturnType<typeof readFacts>>, laptop: Laptop) {
+async function operate(request: ConvergeRequest, facts: Facts, laptop: Laptop) {
   const started = performance.now();
   const operation = newOperation();
   const lock = request.verb === 'up' ? await takeLock({ operation, verb: request.verb, by: request.by }) : undefined;
