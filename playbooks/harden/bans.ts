@@ -1,4 +1,4 @@
-import type { Control, ControlContext } from '#playbook/control';
+import type { Check, Control, ControlContext } from '#playbook/control';
 import type { PlaybookContext } from '#playbook/playbook';
 import { type Declared, fail2banJail, reload, systemdUnit } from '#playbook/resources';
 import { template } from '#playbook/template';
@@ -117,6 +117,10 @@ function jails({ environment: { app, routes, proxy } }: ControlContext): readonl
   ];
 }
 
+/** That a jail runs, on a host that has it. */
+const running = (context: ControlContext, name: string): Check | undefined =>
+  jails(context).includes(name) ? { key: `jail:${name}`, expect: { is: 'running' } } : undefined;
+
 const FIXED = 'Nothing: a jail that nobody falls into costs nothing.';
 
 /** What `deploy audit` asks about bans. */
@@ -153,8 +157,7 @@ export const banControls: readonly Control[] = [
       why: 'What costs an attacker nothing is tried millions of times.',
       relax,
       probe: 'fail2ban',
-      check: (context) =>
-        jails(context).includes(name) ? { key: `jail:${name}`, expect: { is: 'running' } } : undefined,
+      check: (context) => running(context, name),
     }),
   ),
   {
@@ -164,10 +167,7 @@ export const banControls: readonly Control[] = [
     why: 'After ten paths that lead nowhere a scanner tries ten that may.',
     relax: FIXED,
     probe: 'fail2ban',
-    check: (context) => {
-      const name = `bots-${context.environment.app}`;
-      return jails(context).includes(name) ? { key: `jail:${name}`, expect: { is: 'running' } } : undefined;
-    },
+    check: (context) => running(context, `bots-${context.environment.app}`),
   },
   {
     id: 'bans-max-retry',

@@ -16,7 +16,7 @@ export interface Account {
   readonly shell: string;
 }
 
-/** The accounts in the text of /etc/passwd. */
+/** The accounts in the text of /etc/passwd: every line, since a name's second one would hide behind its first. */
 export function parsePasswd(text: string): readonly Account[] {
   return text.split('\n').flatMap((line): readonly Account[] => {
     const [name = '', password = '', uid, gid, , home = '', shell = ''] = line.split(':');

@@ -74,7 +74,8 @@ playbooks beside the resource that brings it about. Written by \`npm run docs\` 
 the two equal. The values are those of an inventory that declares an app and a route, with \`harden.auditd\`,
 \`harden.swap\` and \`proxy.rateLimit\` switched on, on Debian 13 with one network.
 
-A control is read from the running system, never from the file that was written. Where a finding is wanted, say why:
+A control is read from the running system, never from the file that was written. Of a file that is listed as such, the audit
+looks at its being there, its mode and its owner; its content is what \`deploy plan\` compares. Where a finding is wanted, say why:
 
 \`\`\`yaml
 audit:

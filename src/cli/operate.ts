@@ -52,28 +52,21 @@ function rendererOf(environment: Environment): ReturnType<typeof templates> {
   return render;
 }
 
-/** Everything that the playbooks declare for a host of an environment. */
+/** Everything that the playbooks declare for a host of an environment, and what they have to say of it beside the plan. */
 export async function declarationsFor(
   environment: Environment,
   host: string,
   facts: Facts,
   { forceAllowFrom = false }: Partial<Pick<OperateOptions, 'forceAllowFrom'>> = {},
-): Promise<readonly Declaration[]> {
+): Promise<{ readonly resources: readonly Declaration[]; readonly warnings: readonly Warning[] }> {
   const { PLAYBOOKS } = await import('#playbooks/index');
   const context = { environment, host, facts, forceAllowFrom, render: rendererOf(environment) };
-  return assemble(PLAYBOOKS.map((playbook) => ({ playbook: playbook.name, resources: playbook.resources(context) })));
-}
-
-/** What the playbooks have to say of a host beside the plan. */
-async function warningsFor(
-  environment: Environment,
-  host: string,
-  facts: Facts,
-  { forceAllowFrom }: Pick<OperateOptions, 'forceAllowFrom'>,
-): Promise<readonly Warning[]> {
-  const { PLAYBOOKS } = await import('#playbooks/index');
-  const context = { environment, host, facts, forceAllowFrom, render: rendererOf(environment) };
-  return PLAYBOOKS.flatMap((playbook) => playbook.warnings?.(context) ?? []);
+  return {
+    resources: assemble(
+      PLAYBOOKS.map((playbook) => ({ playbook: playbook.name, resources: playbook.resources(context) })),
+    ),
+    warnings: PLAYBOOKS.flatMap((playbook) => playbook.warnings?.(context) ?? []),
+  };
 }
 
 async function operateOn(
@@ -100,13 +93,14 @@ async function operateOn(
     preflight(environment, host.name, facts, Date.now());
     const pinned = options.verb === 'up' ? await keepRecognizable(environment, connection) : undefined;
     if (pinned !== undefined) warn(pinned);
-    for (const { message, hint } of await warningsFor(environment, host.name, facts, options)) warn(message, hint);
+    const { resources, warnings } = await declarationsFor(environment, host.name, facts, options);
+    for (const { message, hint } of warnings) warn(message, hint);
     const request: ConvergeRequest = {
       verb: options.verb,
       app: environment.app,
       environment: environment.name,
       by: `${userInfo().username}@${hostname()}`,
-      resources: [...(await declarationsFor(environment, host.name, facts, options))],
+      resources: [...resources],
       secrets: Object.values(environment.secrets),
       loginUser: environment.ssh.user,
     };

@@ -44,8 +44,8 @@ interface Plan {
 /** The one request that brings an environment's release to a host. */
 function releaseRequest(environment: Environment): Plan['request'] {
   return async (host, facts, hold) => {
-    const declarations = await declarationsFor(environment, host.name, facts);
-    const declared = declarations.find(({ kind }) => kind === 'release');
+    const { resources } = await declarationsFor(environment, host.name, facts);
+    const declared = resources.find(({ kind }) => kind === 'release');
     if (declared === undefined) {
       throw new DeployError('usage', `${environment.name} has no service to release.`, {
         hint: `Declare one below \`services\` in inventory/${environment.name}.yaml.`,

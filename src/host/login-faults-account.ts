@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { type Passwd, readUsers } from '#resources/accounts';
+import { endsLogins, type Passwd, readUsers } from '#resources/accounts';
 import type { Host } from '#resources/resource';
 import { obstacle } from '#resources/sshd-access';
 import { visitorOf } from '#resources/sshd-effect';
@@ -13,7 +13,7 @@ const afresh = (host: Host): Host => ({ ...host, once: (_, ask) => ask() });
 
 async function shellFault(host: Host, { shell, name }: Passwd): Promise<string | undefined> {
   const path = shell === '' ? '/bin/sh' : shell;
-  if (/\/(nologin|false)$/.test(path)) return `the shell of ${name} is ${path}, which ends every login`;
+  if (endsLogins(path)) return `the shell of ${name} is ${path}, which ends every login`;
   if ((await host.run(['test', '-x', path])).exitCode !== 0) {
     return `the shell of ${name}, ${path}, is not there or cannot be executed`;
   }

@@ -51,6 +51,11 @@ export function readUsers(host: Host): Promise<ReadonlyMap<string, Passwd>> {
   });
 }
 
+/** Whether a shell ends every login that comes to it. */
+export function endsLogins(shell: string): boolean {
+  return /\/(?:nologin|false)$/.test(shell);
+}
+
 /** What shadow(5) says of one user; days are counted from 1970. */
 export interface Shadow {
   readonly name: string;

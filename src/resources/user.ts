@@ -1,7 +1,15 @@
 import * as z from 'zod';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
-import { accountName, type Passwd, readGroups, readShadows, readUsers, type Shadow } from '#resources/accounts';
+import {
+  accountName,
+  endsLogins,
+  type Passwd,
+  readGroups,
+  readShadows,
+  readUsers,
+  type Shadow,
+} from '#resources/accounts';
 import { type Change, defineKind, type FileState, type Host } from '#resources/resource';
 
 const path = z.string().regex(/^\/[^:\n]*$/, 'an absolute path');
@@ -49,7 +57,7 @@ async function read(host: Host, { name }: Props): Promise<UserState | undefined>
     primary: all.find(({ gid }) => gid === user.gid)?.name ?? String(user.gid),
     groups: all.filter(({ members }) => members.includes(name)).map((group) => group.name),
     shadow: shadows.get(name),
-    hasShell: !/\/(?:nologin|false)$/.test(user.shell) && (await host.stat(user.shell || '/bin/sh')) !== undefined,
+    hasShell: !endsLogins(user.shell) && (await host.stat(user.shell || '/bin/sh')) !== undefined,
     homeDirectory: await host.stat(user.home),
   };
 }

@@ -24,9 +24,10 @@ export async function requestFor(project: Project, host: SandboxHost): Promise<s
   await using connection = await connect(finalTarget(environment, declared), connectOptions(environment));
   const session = await openHost(connection, readBundle(runnerFile()), () => undefined);
   session.close();
+  const { resources } = await declarationsFor(environment, host.name, session.hello.facts);
   const request = {
     ...{ verb: 'up', app: environment.app, environment: environment.name, by: 'bench' },
-    resources: await declarationsFor(environment, host.name, session.hello.facts),
+    resources,
     secrets: Object.values(environment.secrets),
     loginUser: environment.ssh.user,
   };

@@ -59,8 +59,8 @@ export async function ask(
 export async function releaseRequest(host: OnHost, project: Project, name: string, hold = false): Promise<Request> {
   const environment = await loadEnvironment(project.folder, name);
   const { facts } = await host.plan([]);
-  const declared = await declarationsFor(environment, Object.keys(environment.hosts)[0] ?? '', facts);
-  const release = declared.find(({ kind }) => kind === 'release');
+  const { resources } = await declarationsFor(environment, Object.keys(environment.hosts)[0] ?? '', facts);
+  const release = resources.find(({ kind }) => kind === 'release');
   if (release === undefined) throw new Error(`${name} declares no release`);
   return {
     verb: 'release',
