@@ -41,7 +41,7 @@ const EXPLANATIONS: readonly Explanation[] = [
   {
     code: 'registry-unreachable',
     pattern:
-      /no such host|server misbehaving|connection refused|i\/o timeout|tls handshake timeout|network is unreachable|no route to host|x509:|client\.timeout exceeded|request canceled|toomanyrequests/i,
+      /no such host|server misbehaving|connection refused|i\/o timeout|tls handshake timeout|network is unreachable|no route to host|x509:|: EOF$|connection reset by peer|client\.timeout exceeded|request canceled|toomanyrequests/i,
     message: ([said]) => `The registry cannot be reached from the host (${said}).`,
     hint: 'Check the name of the registry, and DNS and the way out on the host; then run the same command again.',
   },

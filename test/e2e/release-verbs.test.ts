@@ -231,7 +231,8 @@ test('maintenance answers 503 to all but those who are let through, without a re
 });
 
 test('one host that cannot get the release keeps the other from flipping', async () => {
-  await inside(NAMES[1], 'cp /etc/hosts /etc/hosts.kept; echo 127.0.0.1 registry.sandbox.test >> /etc/hosts');
+  const { address } = await internet();
+  await inside(NAMES[1], `ip route add unreachable ${address}`);
   try {
     const refused = await deployHere('release', 'prod', '--tag', 'v2', '--yes', '--json');
     expect(refused.code, refused.stdout.slice(-2000)).not.toBe(0);
@@ -239,7 +240,7 @@ test('one host that cannot get the release keeps the other from flipping', async
     expect(refused.stdout).toContain('other-host-failed');
     expect(await versions()).toEqual(['v1', 'v1']);
   } finally {
-    await inside(NAMES[1], 'cat /etc/hosts.kept > /etc/hosts');
+    await inside(NAMES[1], `ip route del unreachable ${address}`);
   }
 });
 
