@@ -1,5 +1,5 @@
 import { definePlaybook } from '#playbook/playbook';
-import { command, directory, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
+import { command, directory, nginxLimits, nginxSite, reload, systemdUnit, WEBROOT } from '#playbook/resources';
 import { webBans } from './harden/bans.ts';
 import { maintenancePage, maintenanceSnippet } from './maintenance.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
@@ -9,6 +9,12 @@ import { upstreamsOf } from './routing.ts';
 
 /** As its package brings it, an nginx that was killed stays away. */
 const RESTART = '[Service]\nRestart=on-failure\nRestartSec=1s\n';
+
+/**
+ * A WebSocket or a held request takes two connections, and Debian's limit of 768 has a worker full at 384. The table of
+ * this many takes 7 MB of each worker.
+ */
+const LIMITS = { connections: 16_384 };
 
 const RELOAD = { triggers: [reload('nginx.service')] };
 
@@ -45,6 +51,7 @@ export const proxy = definePlaybook({
         },
         RELOAD,
       ),
+      nginxLimits(LIMITS, RELOAD),
       ...(routes.length === 0
         ? []
         : [

@@ -16,6 +16,7 @@ import { groupKind } from '#resources/group';
 import { linkKind } from '#resources/link';
 import { logrotateRuleKind } from '#resources/logrotate-rule';
 import { nftTableKind } from '#resources/nft-table';
+import { nginxLimitsKind } from '#resources/nginx-limits';
 import { nginxSiteKind } from '#resources/nginx-site';
 import { releaseKind } from '#resources/release';
 import { sshSocketKind } from '#resources/ssh-socket';
@@ -46,6 +47,7 @@ export const KINDS = [
   fail2banJailKind,
   logrotateRuleKind,
   nftTableKind,
+  nginxLimitsKind,
   nginxSiteKind,
   ufwKind,
   ufwRuleKind,

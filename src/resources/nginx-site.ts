@@ -51,7 +51,8 @@ async function recorded(host: Host, name: string): Promise<readonly string[]> {
   }
 }
 
-async function allRecorded(host: Host): Promise<ReadonlySet<string>> {
+/** Every file that a site of ours put below /etc/nginx. */
+export async function allRecorded(host: Host): Promise<ReadonlySet<string>> {
   const names = (await host.list(RECORDS)).filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
   const files = await Promise.all(names.map((name) => recorded(host, name)));
   return new Set(files.flat().map(live));

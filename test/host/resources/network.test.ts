@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run } from '#core/run';
-import { fail2banJail, logrotateRule, nftTable, nginxSite, ufw, ufwRule } from '#playbook/resources';
+import { fail2banJail, logrotateRule, nftTable, nginxLimits, nginxSite, ufw, ufwRule } from '#playbook/resources';
 import { reload } from '#resources/resource';
 import { down, type SandboxHost, up } from '#sandbox/sandbox';
 import { type OnHost, onHost } from '#test/support/converge';
@@ -401,6 +401,38 @@ describe('a site', () => {
       '/etc/nginx/sites-available/default',
     );
     expect(await asked('other.test')).toContain('Welcome to nginx');
+  });
+});
+
+describe("nginx's limits", () => {
+  const limits = () => nginxLimits({ connections: 16_384 }, { triggers: [reload('nginx.service')] });
+  const files = "awk '/Max open files/ { print $4 }' /proc/$(pgrep -n -P $(cat /run/nginx.pid))/limits";
+
+  test('converge in four phases beside what the owner wrote, by a reload, and go again', async () => {
+    await host.sh('sed -i "s/# multi_accept on;/multi_accept on;/" /etc/nginx/nginx.conf');
+    const before = await says(host, 'cat /etc/nginx/nginx.conf; stat -c %a /etc/nginx/nginx.conf');
+    const [main, worker] = await Promise.all([says(host, 'cat /run/nginx.pid'), says(host, files)]);
+    expect(Number(worker)).toBeLessThan(16_384);
+    await fourPhases(host, [limits()]);
+    expect(await says(host, 'nginx -t -q; grep -E "multi_accept|worker_conn" /etc/nginx/nginx.conf')).toBe(
+      '\tworker_connections 16384; # Slipway; before: 768\n\tmulti_accept on;',
+    );
+    expect(await says(host, 'cat /run/nginx.pid')).toBe(main);
+    await expect.poll(async () => Number(await says(host, files))).toBeGreaterThan(16_384);
+    await host.sh('sed -i "s/16384/512/" /etc/nginx/nginx.conf');
+    await converges(host, [limits()]);
+    expect((await host.up([])).error?.message).toBeUndefined();
+    expect(await says(host, 'cat /etc/nginx/nginx.conf; stat -c %a /etc/nginx/nginx.conf')).toBe(before);
+  });
+
+  test('that clash with what stands elsewhere leave what runs as it is', async () => {
+    await host.sh('echo "worker_rlimit_nofile 4096;" > /etc/nginx/modules-enabled/theirs.conf');
+    const { error } = await host.up([limits()]);
+    expect(error).toMatchObject({ code: 'nginx-invalid' });
+    expect(error?.message).toContain('worker_rlimit_nofile');
+    expect(
+      await says(host, 'rm /etc/nginx/modules-enabled/theirs.conf; nginx -t -q; grep -c Slipway /etc/nginx/nginx.conf'),
+    ).toBe('0');
   });
 });
 

@@ -94,6 +94,7 @@ describe('the playbooks, for every inventory and host', () => {
       'docker-daemon': 'docker.service',
       'nginx-site': 'nginx.service',
       certificate: 'nginx.service',
+      'nginx-limits': 'nginx.service',
     };
     check((all) => {
       for (const declaration of all) {
