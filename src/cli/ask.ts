@@ -22,11 +22,20 @@ export interface Visit extends AsyncDisposable {
   readonly session: HostSession;
 }
 
-/** Goes to a host of an environment; the runner is brought where it is not there yet. */
-export async function visit(environment: Environment, host: Host, say: (message: string) => void): Promise<Visit> {
+/**
+ * Goes to a host of an environment; the runner is brought where it is not there yet. What is to be done `meanwhile` is
+ * begun while the host starts it.
+ */
+export async function visit(
+  environment: Environment,
+  host: Host,
+  say: (message: string) => void,
+  meanwhile: () => void = () => undefined,
+): Promise<Visit> {
   const bundle = readBundle(runnerFile());
   say(`connecting to ${host.address}`);
   const connection = await reach(environment, host, { askPassword: false, bundle });
+  meanwhile();
   try {
     const session = await openHost(connection, bundle, say);
     return { connection, bundle, session, [Symbol.asyncDispose]: () => connection.close() };

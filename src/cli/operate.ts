@@ -52,6 +52,11 @@ function rendererOf(environment: Environment): ReturnType<typeof templates> {
   return render;
 }
 
+/** Loads the playbooks while a host is on its way; what is wrong with them is said where they are used. */
+export function loadPlaybooks(): void {
+  import('#playbooks/index').catch(() => undefined);
+}
+
 /** Everything that the playbooks declare for a host of an environment, and what they have to say of it beside the plan. */
 export async function declarationsFor(
   environment: Environment,
@@ -80,8 +85,7 @@ async function operateOn(
   try {
     audience.progress(host.name, `connecting to ${host.address}`);
     await using connection = await reach(environment, host, options);
-    // The playbooks load while the host starts the runner; what is wrong with them is said where they are used.
-    import('#playbooks/index').catch(() => undefined);
+    loadPlaybooks();
     const warn = (message: string, hint?: string) => {
       const said = hint === undefined ? { message } : { message, hint };
       audience.event({ type: 'warning', ...said, at: new Date().toISOString(), host: host.name });

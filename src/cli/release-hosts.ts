@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { visit } from '#cli/ask';
-import { type Audience, failureOf } from '#cli/operate';
+import { type Audience, failureOf, loadPlaybooks } from '#cli/operate';
 import { ago } from '#cli/status-text';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -116,7 +116,8 @@ async function releaseOn(
     hasArrived = true;
   };
   try {
-    await using there = await visit(environment, host, (message) => audience.progress(host.name, message));
+    const say = (message: string) => audience.progress(host.name, message);
+    await using there = await visit(environment, host, say, loadPlaybooks);
     const session = options.wait ? await waitForOthers(there, host, audience) : there.session;
     audience.event({ ...session.hello, host: host.name });
     const request = await options.request(host, session.hello.facts, hold);

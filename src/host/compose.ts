@@ -11,6 +11,13 @@ const PULL = 600;
 const KEPT = 64 * 1024;
 const PASSED_ON = ['PATH', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
 
+/** What is written last on standard error where Compose has done as told. */
+const DONE = 'slipway: compose is done';
+
+// docker-compose waits half a second after the end of its child in case there is more to read; with this as the last
+// word of the stream, all has been read.
+const TELL_DONE = `"$@" && echo '${DONE}' >&2`;
+
 interface Command {
   readonly name: string;
   readonly args: readonly string[];
@@ -74,13 +81,20 @@ export async function compose(
   const what = command(action, project.wait ?? WAIT);
   const file = `${project.directory}/compose.yaml`;
   let rest = '';
+  let done: () => void = () => undefined;
+  const isDone = new Promise<void>((resolve) => {
+    done = resolve;
+  });
   try {
-    await execCompose(what.name, [...what.args], {
+    const ended = execCompose(what.name, [...what.args], {
       // docker-compose knows no deadline and gives nothing to end the child by; coreutils' timeout does. And Compose
       // ends with us: otherwise it would be in the way of the run that takes up what a killed one has left.
       executable: {
         executablePath: 'setpriv',
-        options: ['--pdeathsig', 'TERM', 'timeout', '--kill-after=20', `${what.timeout}`, 'docker'],
+        options: [
+          ...['--pdeathsig', 'TERM', 'timeout', '--kill-after=20', `${what.timeout}`],
+          ...['sh', '-c', TELL_DONE, 'compose', 'docker'],
+        ],
       },
       composeOptions: [
         '--progress=plain',
@@ -96,11 +110,13 @@ export async function compose(
         const lines = `${rest}${chunk.toString()}`.split('\n');
         rest = lines.pop() ?? '';
         for (const line of lines) {
+          if (line === DONE) done();
           const progress = action === 'pull' ? pullProgress(line) : undefined;
           if (progress !== undefined) say(progress);
         }
       },
     });
+    await Promise.race([ended, isDone]);
   } catch (thrown) {
     throw failure(project, what, thrown);
   }

@@ -6,7 +6,7 @@ import { type Answer, askReplica, askThroughProxy, type Door, isWell, isWellProx
 import type { Slot } from './slots.ts';
 
 /** Milliseconds between questions: short against an app's start, long against its load. */
-const PAUSE = 40;
+const PAUSE = 15;
 
 /** Milliseconds between looks at the containers, so that a crash is told long before a second is over. */
 const LOOK = 150;

@@ -64,8 +64,7 @@ async function startAndGate(passage: Passage, record: ReleaseRecord, ear: Ear): 
   await passage.reach('started');
   await gate(host, projectOf(app, run.slot), doors, record.props.healthTimeout, check);
   await routeFor(passage, record);
-  await gateThroughProxy(host, run.slot, doors, check);
-  await started.keepRunning();
+  await Promise.all([gateThroughProxy(host, run.slot, doors, check), started.keepRunning()]);
   return started.names;
 }
 
@@ -97,7 +96,9 @@ export async function goLive(
 ): Promise<void> {
   const { host, app } = passage;
   const log = await AccessLog.open(`/var/log/nginx/${app}.json`);
-  const earlier = [...(await log.read())];
+  const before = log.read();
+  // Whether or not it comes to the flip, which is where it is asked for.
+  before.catch(() => undefined);
   let seconds = 0;
   try {
     const record = await prepare();
@@ -120,7 +121,7 @@ export async function goLive(
   }
   const { release, tag, slot, previous } = passage.run;
   // From here on what is logged is of the new release; the most of it was read before it began.
-  earlier.push(...(await log.read()));
+  const earlier = [...(await before), ...(await log.read())];
   if (previous !== undefined) await setWarm(app, true);
   await flip(app, slot);
   const from = previous === undefined ? {} : { from: previous.tag };
