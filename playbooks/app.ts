@@ -143,7 +143,7 @@ export const app = definePlaybook({
   name: 'app',
   summary: "The app's services, started in the idle slot and switched to once they are healthy.",
   resources(context) {
-    const { environment, facts, host } = context;
+    const { environment, facts } = context;
     const { healthTimeout, command, watch, drain, warm } = environment.release;
     const services = Object.values(environment.services);
     const routed = routedServices(environment);
@@ -169,8 +169,7 @@ export const app = definePlaybook({
           ...(background.length === 0
             ? {}
             : { workers: project(context, 'workers', background, workers(environment)) }),
-          // A migration is one, however many hosts there are.
-          ...(command === undefined || host !== Object.keys(environment.hosts)[0]
+          ...(command === undefined
             ? {}
             : { command: project(context, 'command', [main], commandService(environment, main)) }),
           gates: gates(context),

@@ -1,5 +1,5 @@
 import { narrator, planText } from '#cli/narrator';
-import { type Audience, hostsOf, operate } from '#cli/operate';
+import { type Audience, exitCodeOf, hostsOf, operate } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { probeRoutes } from '#cli/probe';
@@ -63,8 +63,9 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
   // What runs on a host goes on when this process is interrupted: say so once, and let go.
   const interrupted = () => {
     told.end();
+    const off = verb === 'up' && hosts.length > 1 ? ', but for a release that waits for other hosts' : '';
     process.stderr.write(
-      `\nInterrupted here; what runs on a host goes on. Follow it with \`deploy attach ${name}\`.\n`,
+      `\nInterrupted here; what runs on a host goes on${off}. Follow it with \`deploy attach ${name}\`.\n`,
     );
     process.exit(EXIT.interrupted);
   };
@@ -84,10 +85,7 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
   told.end();
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json: options.json === true, environment: name });
-  if (failed.length > 0)
-    return failed.every(({ exitCode }) => exitCode === failed[0]?.exitCode)
-      ? (failed[0]?.exitCode ?? EXIT.failed)
-      : EXIT.failed;
+  if (failed.length > 0) return exitCodeOf(failed);
   const changes = results.reduce((sum, result) => sum + result.changes, 0);
   if (verb === 'plan') return options.exitCode === true && changes > 0 ? EXIT.changes : EXIT.done;
   if (changes > 0) return await probeRoutes(environment, hosts, { json: options.json === true });

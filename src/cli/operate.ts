@@ -2,10 +2,11 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { answerProof, answerWays, type Prover } from '#cli/guard-proof';
 import { keepRecognizable } from '#cli/host-key';
+import { Meeting, withEchoes } from '#cli/meeting';
 import { packageDirectory, runnerFile } from '#cli/project';
 import { isInteractive } from '#cli/prompter';
 import { type ReachOptions, reach } from '#cli/reach';
-import { ERROR_CODES, type ErrorCode } from '#core/error-codes';
+import { ERROR_CODES, type ErrorCode, EXIT } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
 import { assemble } from '#plan/assemble';
@@ -80,8 +81,14 @@ async function operateOn(
   bundle: Bundle,
   options: OperateOptions & ReachOptions,
   audience: Audience,
+  meeting: Meeting | undefined,
 ): Promise<HostResult> {
+  const attendance = meeting?.attend(host.name);
   let changes = 0;
+  const ended = (error?: DeployError): HostResult => {
+    attendance?.end(error === undefined);
+    return { host: host.name, changes, error };
+  };
   try {
     audience.progress(host.name, `connecting to ${host.address}`);
     await using connection = await reach(environment, host, options);
@@ -107,20 +114,22 @@ async function operateOn(
       resources: [...resources],
       secrets: Object.values(environment.secrets),
       loginUser: environment.ssh.user,
+      ...meeting?.askedOf(host.name),
     };
     const { forceAllowFrom } = options;
     const askPassword = isInteractive();
     const prover: Prover = { environment, host, bundle, connection, session, askPassword, forceAllowFrom };
     for await (const event of session.ask(request)) {
       audience.event(event);
+      attendance?.hear(event, session);
       if (event.type === 'plan') changes = event.steps.length;
       if (event.type === 'guard.ways-wanted') void answerWays(prover);
       if (event.type === 'guard.proof-wanted') void answerProof(prover, event.guard, event.ways);
-      if (event.type === 'operation.failed') return { host: host.name, changes, error: failureOf(event, host.name) };
+      if (event.type === 'operation.failed') return ended(failureOf(event, host.name));
     }
-    return { host: host.name, changes, error: undefined };
+    return ended();
   } catch (error) {
-    return { host: host.name, changes, error: asDeployError(error).at({ host: host.name }) };
+    return ended(asDeployError(error).at({ host: host.name }));
   }
 }
 
@@ -131,7 +140,17 @@ export function failureOf({ error }: Extract<Event, { type: 'operation.failed' }
   return new DeployError(known, message, { hint, host, ...(resource === undefined ? {} : { resource }) });
 }
 
-/** Plans or applies an environment on its hosts, all of them at the same time; one's failure does not stop the others. */
+/** The exit code of a run that failed on some hosts; what another host's failure has called off has none of its own. */
+export function exitCodeOf(failed: readonly DeployError[]): number {
+  const causes = failed.filter(({ code }) => code !== 'other-host-failed').map(({ exitCode }) => exitCode);
+  const [first = EXIT.failed] = causes;
+  return causes.every((code) => code === first) ? first : EXIT.failed;
+}
+
+/**
+ * Plans or applies an environment on its hosts, all of them at the same time. One's failure stops nothing on the others
+ * but a release, which goes live on all or on none.
+ */
 export async function operate(
   environment: Environment,
   options: OperateOptions,
@@ -139,7 +158,12 @@ export async function operate(
 ): Promise<readonly HostResult[]> {
   const bundle = readBundle(runnerFile());
   const chosen = hostsOf(environment, options.hosts);
-  return Promise.all(chosen.map((host) => operateOn(environment, host, bundle, { ...options, bundle }, audience)));
+  const names = chosen.map(({ name }) => name);
+  // One host alone goes on to its end whatever becomes of us.
+  const isTogether = options.verb === 'up' && names.length > 1;
+  const meeting = isTogether ? new Meeting(names, environment.release.command !== undefined) : undefined;
+  const results = chosen.map((host) => operateOn(environment, host, bundle, { ...options, bundle }, audience, meeting));
+  return withEchoes(await Promise.all(results));
 }
 
 /** The environment's hosts, or those named; a name it does not have is an error. */

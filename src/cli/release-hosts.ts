@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { visit } from '#cli/ask';
+
+import { Meeting, type Together, withEchoes } from '#cli/meeting';
 import { type Audience, failureOf, loadPlaybooks } from '#cli/operate';
+
 import { ago } from '#cli/status-text';
-import { asDeployError, DeployError } from '#core/errors';
+import { asDeployError, type DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
 import type { Facts } from '#protocol/facts';
 import type { Request } from '#protocol/plan';
@@ -21,7 +24,9 @@ export interface Released {
 
 export interface ReleaseHostsOptions {
   /** What is asked of a host. */
-  readonly request: (host: Host, facts: Facts, hold: boolean) => Promise<Request>;
+  readonly request: (host: Host, facts: Facts, together: Together) => Promise<Request>;
+  /** Whether one of the hosts runs a release command. */
+  readonly hasCommand: boolean;
   /** Whether all hosts wait for each other, or for `flipping`, before the flip. */
   readonly hold: boolean;
   /** Whether to wait for the end of another operation. */
@@ -31,46 +36,6 @@ export interface ReleaseHostsOptions {
   /** Resolves with the reason where the release is to be taken back. */
   readonly alarm?: Promise<string>;
   readonly audience: Audience;
-}
-
-type Word = 'flip' | 'abort';
-
-/** Where all hosts meet before the flip: one that fails, and none flips. */
-class Meeting {
-  readonly verdict: Promise<Word>;
-  #awaited: number;
-  #failed = false;
-  #resolve: (word: Word) => void = () => undefined;
-  readonly #parties = new Set<HostSession>();
-
-  constructor(hosts: number) {
-    this.#awaited = hosts;
-    this.verdict = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-
-  /** A host is ready, or has nothing to do, or has failed. */
-  arrive(isWell: boolean): void {
-    this.#awaited -= 1;
-    if (!isWell) this.#failed = true;
-    if (this.#awaited === 0 || this.#failed) this.#resolve(this.#failed ? 'abort' : 'flip');
-  }
-
-  join(session: HostSession): void {
-    this.#parties.add(session);
-  }
-
-  leave(session: HostSession): void {
-    this.#parties.delete(session);
-  }
-
-  /** Calls everything off: before the flip nothing has happened, after it the release is taken back. */
-  callOff(): void {
-    this.#failed = true;
-    this.#resolve('abort');
-    for (const session of this.#parties) void session.sayOfRelease('abort').catch(() => undefined);
-  }
 }
 
 /** Another operation as a host tells of it in its hello, with how long it has been at work instead of since when. */
@@ -108,68 +73,26 @@ async function releaseOn(
   options: ReleaseHostsOptions,
 ): Promise<Released> {
   const { audience, hold } = options;
-  let hasArrived = false;
-  let isReady = false;
-  let changed = false;
-  const arrive = (isWell: boolean) => {
-    if (!hasArrived) meeting.arrive(isWell);
-    hasArrived = true;
+  const attendance = meeting.attend(host.name);
+  const ended = (error?: DeployError): Released => {
+    attendance.end(error === undefined);
+    return { host: host.name, changed: attendance.hasFlipped, error };
   };
   try {
     const say = (message: string) => audience.progress(host.name, message);
     await using there = await visit(environment, host, say, loadPlaybooks);
     const session = options.wait ? await waitForOthers(there, host, audience) : there.session;
     audience.event({ ...session.hello, host: host.name });
-    const request = await options.request(host, session.hello.facts, hold);
-    meeting.join(session);
-    try {
-      for await (const event of session.ask(request)) {
-        if (event.type === 'release.ready') {
-          isReady = true;
-          arrive(true);
-          void meeting.verdict.then((word) => session.sayOfRelease(word)).catch(() => undefined);
-        }
-        if (event.type === 'release.flipped') changed = true;
-        if (event.type === 'release.taken-back') {
-          changed = false;
-          // What was not good enough for one host is not kept on the others.
-          meeting.callOff();
-        }
-        if (event.type === 'operation.failed') {
-          arrive(false);
-          throw failureOf(event, host.name);
-        }
-        audience.event(event);
-      }
-    } finally {
-      meeting.leave(session);
+    const together = hold ? meeting.askedOf(host.name) : { hold };
+    for await (const event of session.ask(await options.request(host, session.hello.facts, together))) {
+      attendance.hear(event, session);
+      if (event.type === 'operation.failed') return ended(failureOf(event, host.name));
+      audience.event(event);
     }
-    arrive(true);
-    return { host: host.name, changed, error: undefined };
+    return ended();
   } catch (thrown) {
-    const error = asDeployError(thrown).at({ host: host.name });
-    if (isReady && !changed) meeting.callOff();
-    arrive(false);
-    return { host: host.name, changed, error };
+    return ended(asDeployError(thrown).at({ host: host.name }));
   }
-}
-
-/** A failure that is only the echo of another host's. */
-function echoes(results: readonly Released[]): readonly Released[] {
-  const isOwn = ({ error }: Released) => error !== undefined && error.code !== 'release-aborted';
-  const cause = results.find(isOwn);
-  if (cause === undefined) return results;
-  return results.map((result) =>
-    result.error?.code === 'release-aborted'
-      ? {
-          ...result,
-          error: new DeployError('other-host-failed', `called off, since ${cause.host} failed; it serves as before.`, {
-            hint: `Mend what ${cause.host} says, then run the same command again.`,
-            host: result.host,
-          }),
-        }
-      : result,
-  );
 }
 
 /**
@@ -181,10 +104,11 @@ export async function releaseHosts(
   hosts: readonly Host[],
   options: ReleaseHostsOptions,
 ): Promise<readonly Released[]> {
-  const meeting = new Meeting(hosts.length);
+  const names = hosts.map(({ name }) => name);
+  const meeting = new Meeting(names, options.hasCommand);
   void meeting.verdict.then((word) => {
     if (word === 'flip') options.flipping?.();
   });
   void options.alarm?.then(() => meeting.callOff());
-  return echoes(await Promise.all(hosts.map((host) => releaseOn(environment, host, meeting, options))));
+  return withEchoes(await Promise.all(hosts.map((host) => releaseOn(environment, host, meeting, options))));
 }

@@ -3,8 +3,9 @@ import { whoAsks } from '#cli/ask';
 import { wrapped } from '#cli/fit';
 import { imagesTagged, mainService, withImages } from '#cli/images';
 import { type Measured, type Probe, rateOf, startProbe } from '#cli/measure';
+import type { Together } from '#cli/meeting';
 import { narrator } from '#cli/narrator';
-import { type Audience, declarationsFor, hostsOf } from '#cli/operate';
+import { type Audience, declarationsFor, exitCodeOf, hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { probeRoutes } from '#cli/probe';
@@ -38,12 +39,13 @@ export interface ReleaseOptions {
 interface Plan {
   readonly environment: Environment;
   readonly doing: string;
-  readonly request: (host: Host, facts: Facts, hold: boolean) => Promise<Request>;
+  readonly request: (host: Host, facts: Facts, together: Together) => Promise<Request>;
+  readonly hasCommand: boolean;
 }
 
 /** The one request that brings an environment's release to a host. */
 function releaseRequest(environment: Environment): Plan['request'] {
-  return async (host, facts, hold) => {
+  return async (host, facts, together) => {
     const { resources } = await declarationsFor(environment, host.name, facts);
     const declared = resources.find(({ kind }) => kind === 'release');
     if (declared === undefined) {
@@ -58,9 +60,30 @@ function releaseRequest(environment: Environment): Plan['request'] {
       by: whoAsks(),
       release: declared.props,
       secrets: Object.values(environment.secrets),
-      hold,
+      ...together,
     };
   };
+}
+
+/** What brings an environment's release live on all its hosts. */
+function planFor(environment: Environment): Omit<Plan, 'doing'> {
+  return {
+    environment,
+    request: releaseRequest(environment),
+    hasCommand: environment.release.command !== undefined,
+  };
+}
+
+/** The request that goes back, to the release that served before where none is named. */
+function rollbackRequest(environment: Environment, to: string | undefined): Plan['request'] {
+  return async (_host, _facts, { hold }) => ({
+    verb: 'rollback',
+    app: environment.app,
+    environment: environment.name,
+    by: whoAsks(),
+    hold,
+    ...(to === undefined ? {} : { to }),
+  });
 }
 
 /** Prints events as NDJSON for machines. */
@@ -93,14 +116,8 @@ async function goBack(
   late: readonly Host[],
   audience: Audience,
 ): Promise<readonly Released[]> {
-  const request = async (_: Host, __: Facts, hold: boolean): Promise<Request> => ({
-    verb: 'rollback',
-    app: environment.app,
-    environment: environment.name,
-    by: whoAsks(),
-    hold,
-  });
-  return releaseHosts(environment, late, { request, hold: false, wait: true, audience });
+  const request = rollbackRequest(environment, undefined);
+  return releaseHosts(environment, late, { request, hasCommand: false, hold: false, wait: true, audience });
 }
 
 function isLost(why: string, host: string): DeployError {
@@ -128,6 +145,7 @@ async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, 
   };
   const results = await releaseHosts(environment, hosts, {
     request: asked,
+    hasCommand: plan.hasCommand,
     hold: hosts.length > 1 || probe !== undefined,
     wait: options.wait === true,
     audience,
@@ -182,12 +200,7 @@ export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<num
   if (measured !== undefined) reportProbe(measured, json);
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json, environment: environment.name });
-  if (failed.length > 0) {
-    // What another host's failure has called off has no exit code of its own.
-    const causes = failed.filter(({ code }) => code !== 'other-host-failed').map(({ exitCode }) => exitCode);
-    const [first = EXIT.failed] = causes;
-    return causes.every((code) => code === first) ? first : EXIT.failed;
-  }
+  if (failed.length > 0) return exitCodeOf(failed);
   const changed = results.some((result) => result.changed);
   if (!json) {
     const paint = paintFor(process.stderr);
@@ -212,10 +225,7 @@ export async function release(name: string, options: ReleaseOptions): Promise<nu
   const { tag } = options;
   const environment = tag === undefined ? declared : withImages(declared, imagesTagged(declared, tag));
   const image = environment.services[mainService(environment) ?? '']?.image ?? '';
-  const code = await carryOut(
-    { environment, doing: `release ${tag ?? image}`, request: releaseRequest(environment) },
-    options,
-  );
+  const code = await carryOut({ ...planFor(environment), doing: `release ${tag ?? image}` }, options);
   if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
     const named = declared.services[mainService(declared) ?? '']?.image;
     const text = `  ! inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`;
@@ -232,14 +242,8 @@ export async function rollback(name: string, options: ReleaseOptions & { readonl
     {
       environment,
       doing: `go back to ${to ?? 'the release before'}`,
-      request: async (_host, _facts, hold) => ({
-        verb: 'rollback',
-        app: environment.app,
-        environment: environment.name,
-        by: whoAsks(),
-        hold,
-        ...(to === undefined ? {} : { to }),
-      }),
+      request: rollbackRequest(environment, to),
+      hasCommand: false,
     },
     options,
   );
@@ -253,5 +257,5 @@ export function releaseImages(
   options: ReleaseOptions,
 ): Promise<number> {
   const environment = withImages(declared, images);
-  return carryOut({ environment, doing, request: releaseRequest(environment) }, options);
+  return carryOut({ ...planFor(environment), doing }, options);
 }

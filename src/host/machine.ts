@@ -4,6 +4,7 @@ import { DeployError } from '#core/errors';
 import { lastLines, run } from '#core/run';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
+import { ALONE } from '#release/manner';
 import type { Host } from '#resources/resource';
 import { readAccounts } from './accounts.ts';
 import { listIfThere, readTextIfThere, removeManaged, stateOf, writeManaged } from './files.ts';
@@ -22,13 +23,18 @@ export interface Machine extends Host {
 }
 
 /** This machine, as resources see it. Docker's half is loaded only when something asks for it. */
-export function createHost(facts: Facts, voice: Voice, by = `the host ${facts.hostname}`): Machine {
+export function createHost(
+  facts: Facts,
+  voice: Voice,
+  { by = `the host ${facts.hostname}`, manner = ALONE }: Partial<Pick<Host, 'by' | 'manner'>> = {},
+): Machine {
   const accounts = readAccounts();
   let answers = new Map<string, Promise<unknown>>();
 
   const host: Machine = {
     facts,
     by,
+    manner,
     run,
     async must(argv, options = {}) {
       const { hint, ...rest } = options;

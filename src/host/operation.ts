@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asDeployError } from '#core/errors';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
+import { ALONE, type Manner } from '#release/manner';
 import { type Recovered, recoverReleases } from '#release/recovery';
 import type { Outcome } from './converge.ts';
 import { type Emit, newOperation, openJournal } from './journal.ts';
@@ -23,6 +24,7 @@ export interface Doing {
   readonly args?: Readonly<Record<string, unknown>>;
   /** Changes nothing, so it takes no lock and leaves nothing in the ledger. */
   readonly readsOnly?: boolean;
+  readonly manner?: Manner;
 }
 
 /** What the ledger says of a release that a killed run has left on its way. */
@@ -94,7 +96,7 @@ export async function runOperation(
       warn: (message, hint) => emit({ type: 'warning', message, ...(hint === undefined ? {} : { hint }) }),
       tell: emit,
     },
-    by,
+    { by, manner: doing.manner ?? ALONE },
   );
   const note = async (result: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> => {
     if (readsOnly) return;

@@ -25,14 +25,15 @@ export const releaseEar = openEar;
 
 /** Brings what was asked for live, unless it is. */
 async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
-  const { verb, app, environment, by, secrets, hold } = request;
+  const { verb, app, environment, by, secrets, hold, commandElsewhere = false } = request;
+  const manner = { hold, commandElsewhere, ear };
   const props = releaseKind.props.parse(request.release);
   const wanted = releaseId(props);
   const args = { release: wanted, tag: props.tag };
-  return runOperation({ verb, app, environment, by, secrets, args }, facts, tell, async (machine) => {
+  return runOperation({ verb, app, environment, by, secrets, args, manner }, facts, tell, async (machine) => {
     const state = await releaseKind.read(machine, props);
     if (releaseKind.diff(state, props).length === 0) return { changed: 0, unchanged: 1, removed: 0 };
-    await bringLive(machine, props, { hold, ear });
+    await bringLive(machine, props);
     return { changed: 1, unchanged: 0, removed: 0 };
   });
 }
@@ -40,8 +41,9 @@ async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: 
 async function rollback(request: Asked<'rollback'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
   const { verb, app, environment, by, to, hold = false } = request;
   const args = to === undefined ? {} : { to };
-  return runOperation({ verb, app, environment, by, secrets: [], args }, facts, tell, async (machine) => {
-    await rollBack(machine, app, to, { hold, ear });
+  const manner = { hold, commandElsewhere: false, ear };
+  return runOperation({ verb, app, environment, by, secrets: [], args, manner }, facts, tell, async (machine) => {
+    await rollBack(machine, app, to);
     return { changed: 1, unchanged: 0, removed: 0 };
   });
 }

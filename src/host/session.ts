@@ -13,6 +13,7 @@ import {
   type WaysAnswer,
   waysAnswerSchema,
 } from '#protocol/plan';
+import type { Ear } from '#release/ear';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
@@ -62,9 +63,10 @@ function hearing(): Laptop & { hear(line: string): void; hangUp(): void } {
   };
 }
 
-async function operate(request: ConvergeRequest, facts: Facts, laptop: Laptop): Promise<number> {
-  const { verb, app, environment, by, secrets } = request;
-  const doing = { verb, app, environment, by, secrets, readsOnly: verb === 'plan' };
+async function operate(request: ConvergeRequest, facts: Facts, laptop: Laptop, ear: Ear): Promise<number> {
+  const { verb, app, environment, by, secrets, hold = false, commandElsewhere = false } = request;
+  const manner = { hold, commandElsewhere, ear };
+  const doing = { verb, app, environment, by, secrets, readsOnly: verb === 'plan', manner };
   return runOperation(doing, facts, tell, (machine, emit) => converge(machine, request, emit, laptop));
 }
 
@@ -141,7 +143,7 @@ export async function session(): Promise<number> {
       return await answerRunning(request, facts, tell);
     }
     if (isReleaseRequest(request)) return await answerRelease(request, facts, ear, tell);
-    return await operate(request, facts, laptop);
+    return await operate(request, facts, laptop, ear);
   } catch (error) {
     return refuse(error);
   } finally {

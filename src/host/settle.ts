@@ -14,7 +14,7 @@ export const SETTLE = 'settle';
 export async function settle(): Promise<number> {
   const by = 'systemd timer';
   await using _ = await takeLock({ operation: newOperation(), verb: SETTLE, by });
-  const host = createHost(await readFacts(), { say: console.log, warn: console.error }, by);
+  const host = createHost(await readFacts(), { say: console.log, warn: console.error }, { by });
   await recoverReleases(host);
   return 0;
 }

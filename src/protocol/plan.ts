@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { questionSchema } from '#protocol/audit';
-import { releaseRequests } from '#protocol/release';
+import { releaseRequests, together } from '#protocol/release';
 import { runningRequests } from '#protocol/running';
 
 /** What happens to a systemd unit once everything it depends on has changed. */
@@ -38,6 +38,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
     secrets: z.array(z.string()),
     /** The user a fresh login must succeed as before a guarded change is kept. */
     loginUser: z.string(),
+    ...together,
   }),
   z.strictObject({
     verb: z.literal('audit'),

@@ -24,6 +24,12 @@ export const slotSchema = z.enum(['blue', 'green']);
 /** Who asks, of which app; `by` is `user@machine`. */
 const asked = { app: z.string(), environment: z.string(), by: z.string() };
 
+/** Another host runs the release command: wait for the laptop's word before the new slot is started. */
+const commandElsewhere = z.boolean().optional();
+
+/** How what is released on a host goes together with what is released on others; alone where both are left out. */
+export const together = { hold: z.boolean().optional(), commandElsewhere } as const;
+
 /** What may be asked of an app's releases. */
 export const releaseRequests = [
   z.strictObject({
@@ -35,6 +41,7 @@ export const releaseRequests = [
     secrets: z.array(z.string()),
     /** Stop after the gate, say `release.ready` and wait for the laptop's word. */
     hold: z.boolean(),
+    commandElsewhere,
   }),
   z.strictObject({
     verb: z.literal('rollback'),
@@ -54,10 +61,12 @@ export const releaseRequests = [
 ] as const;
 
 /**
- * What the laptop says to a release that holds. `abort` is heard until the watch is over: before the flip it undoes the
- * release, afterwards it takes it back. A laptop that leaves before the flip has aborted it, one that leaves later not.
+ * What the laptop says to a release that goes together with others: `start` once the release command has ended on the
+ * host that runs it, `flip` once all are ready, and `here` every few seconds, since a connection may break without a
+ * sign. `abort` is heard until the watch is over: before the flip it undoes the release, afterwards it takes it back. A
+ * laptop that leaves or falls silent before the flip has aborted it, one that does later not.
  */
-export const releaseWordSchema = z.strictObject({ release: z.enum(['flip', 'abort']) });
+export const releaseWordSchema = z.strictObject({ release: z.enum(['start', 'flip', 'abort', 'here']) });
 export type ReleaseWord = z.infer<typeof releaseWordSchema>;
 
 /** A release as `releases.listed` names it. */

@@ -1,7 +1,7 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { AccessLog } from './access-log.ts';
 import type { Door } from './door.ts';
-import { DEAF, type Ear } from './ear.ts';
+import { aborted, type Ear, toldTo } from './ear.ts';
 import { finish, takeBack, undo } from './finish.ts';
 import { setWarm } from './flags.ts';
 import { gate, gateThroughProxy } from './gate.ts';
@@ -11,13 +11,6 @@ import { installRoutes } from './routes.ts';
 import { flip, projectOf, releaseFolder, type Slot } from './slots.ts';
 import { startSlot } from './start.ts';
 import { watch } from './watch.ts';
-
-/** How a release is brought live. */
-export interface Manner {
-  /** Wait for the laptop's word before the flip. */
-  readonly hold?: boolean;
-  readonly ear?: Ear;
-}
 
 /** The doors of a release in a slot. */
 export function doorsOf({ props }: Pick<ReleaseRecord, 'props'>, slot: Slot): readonly Door[] {
@@ -31,20 +24,13 @@ export function doorsOf({ props }: Pick<ReleaseRecord, 'props'>, slot: Slot): re
   }));
 }
 
-function aborted(): DeployError {
-  return new DeployError('release-aborted', 'The release was called off before the flip.', {
-    hint: 'Traffic was not touched. Run the same command again when it is wanted.',
-  });
-}
-
 function refuseAborted({ isAborted }: Ear): void {
   if (isAborted) throw aborted();
 }
 
-async function waitForWord(passage: Passage, ear: Ear): Promise<void> {
-  const { host, app, run } = passage;
+async function waitForWord({ host, app, run }: Passage): Promise<void> {
   host.tell({ type: 'release.ready', app, release: run.release, tag: run.tag, slot: run.slot });
-  if ((await ear.word()) !== 'flip') throw aborted();
+  await toldTo('flip', host.manner);
 }
 
 /** Brings the routes of a release, where those of the release that serves are others. */
@@ -92,9 +78,10 @@ async function watchOver(passage: Passage, options: Parameters<typeof watch>[3])
 export async function goLive(
   passage: Passage,
   prepare: () => Promise<ReleaseRecord>,
-  { hold = false, ear = DEAF, watches = true }: Manner & { readonly watches?: boolean },
+  { watches = true }: { readonly watches?: boolean } = {},
 ): Promise<void> {
   const { host, app } = passage;
+  const { hold, ear } = host.manner;
   const log = await AccessLog.open(`/var/log/nginx/${app}.json`);
   const before = log.read();
   // Whether or not it comes to the flip, which is where it is asked for.
@@ -106,7 +93,7 @@ export async function goLive(
     refuseAborted(ear);
     const containers = passage.run.wasWarm === true ? undefined : await startAndGate(passage, record, ear);
     await passage.reach('gated');
-    if (hold) await waitForWord(passage, ear);
+    if (hold) await waitForWord(passage);
     if (containers !== undefined) {
       const { release, tag, slot } = passage.run;
       await occupy(app, slot, { release, tag, containers });

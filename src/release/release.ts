@@ -4,8 +4,9 @@ import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
 import { runCommand } from './command.ts';
 import { containersOf, nameOf } from './containers.ts';
+import { toldTo } from './ear.ts';
 import { gate } from './gate.ts';
-import { doorsOf, goLive, type Manner } from './go-live.ts';
+import { doorsOf, goLive } from './go-live.ts';
 import { dropImages, pinImages } from './images.ts';
 import { empty, occupy, Passage } from './passage.ts';
 import { preflight } from './preflight.ts';
@@ -68,8 +69,15 @@ async function revive(host: Host, props: ReleaseProps, release: string, slots: S
   await gate(host, projectOf(app, live), doorsOf({ props }, live), props.healthTimeout);
 }
 
+/** A migration is one, however many hosts there are: all but one wait until it has ended. */
+async function prepareData(host: Host, app: string, id: string): Promise<void> {
+  if (!host.manner.commandElsewhere) return runCommand(host, app, releaseFolder(app, id));
+  host.say('waiting for the release command, which another host runs');
+  await toldTo('start', host.manner);
+}
+
 /** Brings a release live, or starts what is missing of it where it is live already. */
-export async function bringLive(host: Host, props: ReleaseProps, manner: Manner = {}): Promise<void> {
+export async function bringLive(host: Host, props: ReleaseProps): Promise<void> {
   const { app, tag } = props;
   await recover(host, app);
   const slots = await readSlots(app);
@@ -79,23 +87,19 @@ export async function bringLive(host: Host, props: ReleaseProps, manner: Manner 
 
   const passage = new Passage(host, app, slots, { release: id, tag });
   const { slot } = passage.run;
-  await goLive(
-    passage,
-    async () => {
-      await passage.reach('preflight');
-      const live = slots.live === undefined ? undefined : projectOf(app, slots.live);
-      await preflight(host, live, projectOf(app, slot));
-      const images = await pinImages(host, app, props.images);
-      const previous = old === undefined ? {} : { previous: old.release };
-      const record = await stage(props, { id, by: host.by, images, ...previous });
-      await passage.reach('pulled');
-      await empty(host, app, slot);
-      if (props.command !== undefined) await runCommand(host, app, releaseFolder(app, id));
-      await passage.reach('commanded');
-      return record;
-    },
-    manner,
-  );
+  await goLive(passage, async () => {
+    await passage.reach('preflight');
+    const live = slots.live === undefined ? undefined : projectOf(app, slots.live);
+    await preflight(host, live, projectOf(app, slot));
+    const images = await pinImages(host, app, props.images);
+    const previous = old === undefined ? {} : { previous: old.release };
+    const record = await stage(props, { id, by: host.by, images, ...previous });
+    await passage.reach('pulled');
+    await empty(host, app, slot);
+    if (props.command !== undefined) await prepareData(host, app, id);
+    await passage.reach('commanded');
+    return record;
+  });
 }
 
 /** Takes an app's containers, slots, images and releases off the host. */

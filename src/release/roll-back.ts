@@ -1,7 +1,7 @@
 import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
 import { gate } from './gate.ts';
-import { doorsOf, goLive, type Manner, routeFor } from './go-live.ts';
+import { doorsOf, goLive, routeFor } from './go-live.ts';
 import { recallImages } from './images.ts';
 import { readWarm } from './list.ts';
 import { empty, Passage } from './passage.ts';
@@ -56,7 +56,7 @@ async function previousOf(app: string, slots: Slots, live: string): Promise<stri
  * Goes back to a release that is kept on the host, as it was: with its images, its environment and its routes. One that
  * is still warm takes over at once; any other is started and gated first.
  */
-export async function rollBack(host: Host, app: string, to: string | undefined, manner: Manner): Promise<void> {
+export async function rollBack(host: Host, app: string, to: string | undefined): Promise<void> {
   await recover(host, app);
   const slots = await readSlots(app);
   const old = slots.live === undefined ? undefined : slots[slots.live];
@@ -84,6 +84,6 @@ export async function rollBack(host: Host, app: string, to: string | undefined, 
       await passage.reach('commanded');
       return record;
     },
-    { ...manner, watches: false },
+    { watches: false },
   );
 }

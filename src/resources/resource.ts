@@ -4,6 +4,7 @@ import type { Output, RunOptions } from '#core/run';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Change, Declaration, Trigger } from '#protocol/plan';
+import type { Manner } from '#release/manner';
 
 export type { Change, Trigger } from '#protocol/plan';
 
@@ -34,6 +35,8 @@ export interface Host {
   readonly facts: Facts;
   /** Who asked for what is being done, as `user@machine`. */
   readonly by: string;
+  /** How a release is brought live in this operation. */
+  readonly manner: Manner;
   /** Runs a program and resolves whatever its exit code. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
   /** Runs a program; a non-zero exit rejects with `command-failed`, its last lines and the given hint. */

@@ -1,0 +1,13 @@
+import { DEAF, type Ear } from './ear.ts';
+
+/** How a release is brought live: alone, or together with other hosts that the laptop speaks for. */
+export interface Manner {
+  /** Wait for the laptop's word before the flip. */
+  readonly hold: boolean;
+  /** The release command runs on another host: wait for the laptop's word before the new slot is started. */
+  readonly commandElsewhere: boolean;
+  readonly ear: Ear;
+}
+
+/** Without asking back. */
+export const ALONE: Manner = { hold: false, commandElsewhere: false, ear: DEAF };
