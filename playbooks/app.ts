@@ -115,7 +115,7 @@ function project(
 /** What has to answer before requests go to a new slot; the health path is asked at the port of the first route. */
 function gates({ environment, facts }: PlaybookContext) {
   const seen = new Set<string>();
-  return upstreamsOf(environment, facts).map(({ service, port, domain, replicas }) => {
+  return upstreamsOf(environment, facts).map(({ name, service, port, domain, replicas }) => {
     const path = seen.has(service) ? undefined : environment.services[service]?.healthPath;
     seen.add(service);
     const paths = environment.routes.find((route) => route.domain === domain)?.paths ?? [];
@@ -123,6 +123,7 @@ function gates({ environment, facts }: PlaybookContext) {
       service,
       port,
       domain,
+      upstream: name,
       route: paths.find((one) => one.service === service && one.port === port)?.path ?? '/',
       ...(path === undefined ? {} : { path }),
       addresses: { blue: replicas.map(({ blue }) => blue), green: replicas.map(({ green }) => green) },
@@ -144,7 +145,7 @@ export const app = definePlaybook({
   summary: "The app's services, started in the idle slot and switched to once they are healthy.",
   resources(context) {
     const { environment, facts } = context;
-    const { healthTimeout, command, watch, drain, warm } = environment.release;
+    const { healthTimeout, command, watch, drain, hold, warm } = environment.release;
     const services = Object.values(environment.services);
     const routed = routedServices(environment);
     const main = environment.services[environment.routes[0]?.paths[0]?.service ?? ''] ?? services[0];
@@ -177,6 +178,11 @@ export const app = definePlaybook({
           healthTimeout,
           watch,
           drain,
+          swap: routed.some(({ order }) => order === 'stop-first'),
+          hold,
+          overlap: Object.fromEntries(
+            background.filter(({ order }) => order === 'start-first').map(({ name, replicas }) => [name, replicas]),
+          ),
           warm,
         },
         { sensitive: true },

@@ -5,7 +5,7 @@ import { maintenancePage, maintenanceSnippet } from './maintenance.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { packages } from './packages.ts';
 import { accessLog, holdSocket } from './places.ts';
-import { upstreamsOf } from './routing.ts';
+import { routedServices, upstreamsOf } from './routing.ts';
 
 /** As its package brings it, an nginx that was killed stays away. */
 const RESTART = '[Service]\nRestart=on-failure\nRestartSec=1s\n';
@@ -70,6 +70,7 @@ export const proxy = definePlaybook({
                   [`sites-enabled/${app}.conf`]: render('nginx/app.conf.hbs', {
                     app,
                     upstreams,
+                    swaps: routedServices(environment).some(({ order }) => order === 'stop-first'),
                     domains: routes.map(({ domain }) => domain),
                     accessLog: accessLog(app),
                     webroot: WEBROOT,

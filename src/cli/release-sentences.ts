@@ -13,11 +13,14 @@ export function releaseSentences(event: Event, paint: Paint): string[] {
   switch (event.type) {
     case 'release.state':
       if (event.state === 'gated') return done(`${event.tag} answers well in the ${event.slot} slot`);
+      if (event.state === 'held') return done('requests wait while the old version is stopped and the new one started');
       return [];
     case 'release.flipped': {
       const until = event.from === undefined ? '' : paint.dim(` (${event.from} until now)`);
       return done(`${paint.bold(`requests go to ${event.tag}`)}${until}`);
     }
+    case 'release.resumed':
+      return done(`requests waited for ${formatSeconds(event.seconds)} and go on to ${event.tag}`);
     case 'release.watched': {
       const { now, before, seconds } = event;
       const errors = now.errors === 0 ? 'no error' : `${now.errors} errors`;

@@ -3,12 +3,13 @@ import { asDeployError } from '#core/errors';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import { ALONE, type Manner } from '#release/manner';
-import { type Recovered, recoverReleases } from '#release/recovery';
+import { recoverReleases } from '#release/recovery';
 import type { Outcome } from './converge.ts';
 import { type Emit, newOperation, openJournal } from './journal.ts';
 import { appendLedger } from './ledger.ts';
 import { lockHolder, takeLock } from './lock.ts';
 import { createHost, type Machine } from './machine.ts';
+import { noteRecovered } from './recovered.ts';
 import { SETTLE } from './settle.ts';
 
 /** What is to be done, for whom. */
@@ -25,13 +26,6 @@ export interface Doing {
   /** Changes nothing, so it takes no lock and leaves nothing in the ledger. */
   readonly readsOnly?: boolean;
   readonly manner?: Manner;
-}
-
-/** What the ledger says of a release that a killed run has left on its way. */
-async function noteRecovered(recovered: readonly Recovered[]): Promise<void> {
-  for (const { app, release, tag, state, by, how } of recovered) {
-    await appendLedger(app, { who: by, op: 'release', args: { release, tag, state }, result: `interrupted, ${how}` });
-  }
 }
 
 /** Seconds that whoever comes waits for the host's own tidying up, which is over soon. */

@@ -3,18 +3,20 @@ import { readFacts } from './facts.ts';
 import { newOperation } from './journal.ts';
 import { takeLock } from './lock.ts';
 import { createHost } from './machine.ts';
+import { noteRecovered } from './recovered.ts';
 
 /** What the lock says while the host tidies up by itself. */
 export const SETTLE = 'settle';
 
 /**
- * Ends what a release has left to be ended later, started by a timer of systemd: the slot that was kept warm. Rejects
- * with `locked`, and is started again by that timer, where an operation is at work on the host.
+ * Ends what a release has left to be ended later, started by systemd: the slot that was kept warm, and a release that
+ * was interrupted while requests waited for it. Rejects with `locked`, and is started again by systemd, where an operation
+ * is at work on the host.
  */
 export async function settle(): Promise<number> {
   const by = 'systemd timer';
   await using _ = await takeLock({ operation: newOperation(), verb: SETTLE, by });
   const host = createHost(await readFacts(), { say: console.log, warn: console.error }, { by });
-  await recoverReleases(host);
+  await noteRecovered(await recoverReleases(host));
   return 0;
 }

@@ -1,4 +1,5 @@
 import { checkHardening, hardeningRegrets } from '#inventory/check-hardening';
+import { checkSwaps, sharedVolumes } from '#inventory/check-swaps';
 import { canonicalDomain, isUntagged } from '#inventory/formats';
 import type { Path } from '#inventory/tree';
 
@@ -24,6 +25,7 @@ export function checkRelations(inventory: unknown, fault: Fault): void {
   checkRoutes(inventory, fault);
   checkHealth(inventory, fault);
   checkOrder(inventory, fault);
+  checkSwaps(inventory, routedTo(inventory), fault);
   checkPools(inventory, fault);
   checkHardening(inventory, fault);
 }
@@ -103,14 +105,19 @@ function checkTarget(inventory: unknown, target: unknown, path: Path, fault: Fau
   fault(path, `leads to the unknown service "${service}"; ${known}`);
 }
 
-function checkHealth(inventory: unknown, fault: Fault): void {
+/** The services that a route leads to. */
+function routedTo(inventory: unknown): ReadonlySet<string> {
   const targets = entriesOf(field(inventory, 'routes')).flatMap(([, route]) =>
     Array.isArray(route) ? route.map((part) => field(part, 'to')) : [route],
   );
+  return new Set(targets.flatMap((target) => (typeof target === 'string' ? (target.split(':')[0] ?? []) : [])));
+}
+
+function checkHealth(inventory: unknown, fault: Fault): void {
+  const routed = routedTo(inventory);
   for (const [name, service] of entriesOf(field(inventory, 'services'))) {
     const path = field(field(service, 'healthcheck'), 'path');
-    const isRouted = targets.some((target) => typeof target === 'string' && target.startsWith(`${name}:`));
-    if (path === undefined || isRouted) continue;
+    if (path === undefined || routed.has(name)) continue;
     const message = 'is asked at the port of a route, and no route leads to this service; use `test` instead';
     fault(['services', name, 'healthcheck', 'path'], message);
   }
@@ -180,5 +187,5 @@ export function regrets(inventory: unknown): readonly string[] {
       ? [`${path} names no tag, so it means ${image}:latest; a tag says which version runs`]
       : [],
   );
-  return [...untagged, ...hardeningRegrets(inventory)];
+  return [...untagged, ...sharedVolumes(inventory, routedTo(inventory)), ...hardeningRegrets(inventory)];
 }

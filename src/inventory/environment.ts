@@ -139,6 +139,8 @@ interface Container {
 
 export interface Service extends Container {
   readonly replicas: number;
+  /** Whether an old container has ended before a new one starts; undefined where it was left open. */
+  readonly order: 'stop-first' | 'start-first' | undefined;
   /** The path that answers 2xx when a container is ready to serve; asked at the port of its route. */
   readonly healthPath: string | undefined;
   readonly healthcheck: ComposeHealthcheck | undefined;
@@ -168,6 +170,8 @@ export interface Release {
   readonly watch: number;
   /** Seconds the old containers have to finish their requests. */
   readonly drain: number;
+  /** Seconds that requests wait at most while what cannot run twice is swapped. */
+  readonly hold: number;
   /** Seconds the old containers keep running afterwards. */
   readonly warm: number;
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { parseDuration } from '#core/units';
 import { DURATION, domainFault, NAME, networkFault, SIZE, USER } from '#inventory/formats';
 import { composeHealthcheck, container, image, resources } from '#inventory/schema-container';
 
@@ -182,9 +183,20 @@ const service = z.strictObject({
     .strictObject({
       replicas: z.int().min(1).max(64).default(1).describe('The number of containers side by side on each host.'),
       resources: resources.optional(),
+      update_config: z
+        .strictObject({
+          order: z
+            .enum(['stop-first', 'start-first'])
+            .optional()
+            .describe(
+              'Whether an old container has ended before a new one starts. `stop-first`: what cannot run twice; requests wait meanwhile. Default: `start-first` with a route, `stop-first` without.',
+            ),
+        })
+        .optional()
+        .describe('How new containers take over from old ones.'),
     })
     .prefault({})
-    .describe('How many, and what they may use.'),
+    .describe('How many, what they may use, and how they are replaced.'),
   depends_on: z
     .union([z.array(z.string()), z.record(z.string(), z.strictObject({ condition: z.string().optional() }))])
     .optional()
@@ -359,6 +371,16 @@ export const inventory = z
             'The time after the flip in which errors, latency and crashes are compared with those before; a worse release is taken back. `0s` for none.',
           ),
         drain: duration.default('30s').describe('The time the old containers have to finish their requests.'),
+        hold: duration
+          .default('30s')
+          // nginx waits for an answer for a minute, and the way back takes its part of it.
+          .refine(
+            (value) => (parseDuration(value) ?? 0) <= 45,
+            'is too long; nginx waits for at most 60s: name 45s or less',
+          )
+          .describe(
+            'The time requests wait at most while a service with `order: stop-first` is swapped; then it goes back to the old version.',
+          ),
         warm: duration
           .default('5m')
           .describe('The time the old containers keep running afterwards, so that a rollback takes effect at once.'),

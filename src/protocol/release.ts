@@ -8,6 +8,7 @@ export const RELEASE_STATES = [
   'preflight',
   'pulled',
   'commanded',
+  'held',
   'started',
   'gated',
   'flipped',
@@ -134,6 +135,13 @@ export const releaseEvents = [
     /** The tag that served until now. */
     from: z.string().optional(),
     /** Seconds since the operation began. */
+    seconds: z.number(),
+  }),
+  /** The requests that waited while what cannot run twice was swapped go on, after so many seconds. */
+  z.strictObject({
+    type: z.literal('release.resumed'),
+    /** The release that serves them. */
+    ...release,
     seconds: z.number(),
   }),
   /** What the new slot did in the watch's window, and what the old one had done before it. */

@@ -93,14 +93,19 @@ export async function setRestart(host: Host, container: string, policy: RestartP
 }
 
 /**
- * Stops containers side by side: SIGTERM, and after as many seconds as were declared for it (else `grace`) SIGKILL. They
- * stay for a look.
+ * Stops containers side by side: SIGTERM, and after as many seconds as were declared for it (else `grace`), `most` at
+ * most, SIGKILL. They stay for a look.
  */
-export async function stopAll(host: Host, project: string, grace: number): Promise<void> {
+export async function stopAll(
+  host: Host,
+  project: string,
+  grace: number,
+  most = Number.POSITIVE_INFINITY,
+): Promise<void> {
   const containers = await inspectAll(host, project);
   await Promise.all(
     containers.map(async ({ Id, Config }) => {
-      const seconds = Config.StopTimeout ?? grace;
+      const seconds = Math.min(Config.StopTimeout ?? grace, most);
       await host.docker(`/containers/${Id}/stop?t=${seconds}`, { method: 'POST', timeout: seconds + 30 });
     }),
   );

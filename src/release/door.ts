@@ -1,5 +1,6 @@
 import { request as plain } from 'node:http';
 import { request as secure } from 'node:https';
+import type { ReleaseRecord } from './record.ts';
 import type { Slot } from './slots.ts';
 
 /** A way into a service: where its replicas answer, and the route that leads there. */
@@ -12,6 +13,18 @@ export interface Door {
   readonly domain: string | undefined;
   /** The path of the domain's route that leads here. */
   readonly route: string;
+}
+
+/** The doors of a release in a slot. */
+export function doorsOf({ props }: Pick<ReleaseRecord, 'props'>, slot: Slot): readonly Door[] {
+  return props.gates.map(({ service, addresses, port, path, domain, route }) => ({
+    service,
+    addresses: addresses[slot],
+    port,
+    path,
+    domain,
+    route,
+  }));
 }
 
 /** What came back: an answer, or the name of the failure. */

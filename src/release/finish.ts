@@ -11,10 +11,14 @@ import { installRoutes } from './routes.ts';
 import type { Run } from './run.ts';
 import { flip, projectOf, readSlots, releaseFolder } from './slots.ts';
 import { compose } from './start.ts';
-import { keepWarm } from './warm.ts';
+import { letGo, swapBack, takeBackBySwap } from './swap.ts';
+import { keepWarm, leaveCold } from './warm.ts';
 
 /** Seconds a rejected release gets after SIGTERM: nobody waits for an answer of it. */
 const GRACE = 1;
+
+/** Seconds it gets at most while requests wait for the one that is to follow it. */
+const HURRY = 5;
 
 /** Seconds a release that was taken back gets after SIGTERM: Docker's own default. */
 const LEAVE = 10;
@@ -37,7 +41,7 @@ async function replaceWorkers(host: Host, app: string, run: Run): Promise<void> 
 
 async function drainOld(host: Host, app: string, run: Run): Promise<void> {
   const { previous } = run;
-  if (previous === undefined) return;
+  if (previous === undefined || run.swaps === true) return;
   const record = await readRecord(app, run.release);
   const addresses = await addressesIn(app, previous.slot, previous.release, record);
   const limit = record?.props.drain ?? 0;
@@ -52,6 +56,7 @@ async function drainOld(host: Host, app: string, run: Run): Promise<void> {
  * dropped. Workers that do not start are told once all else is done: the release serves.
  */
 export async function finish(host: Host, app: string, run: Run): Promise<void> {
+  if (run.swaps === true) await letGo(host, app, run);
   const [failure] = await Promise.all([
     replaceWorkers(host, app, run).then(
       () => undefined,
@@ -67,7 +72,10 @@ export async function finish(host: Host, app: string, run: Run): Promise<void> {
     ...(previous === undefined ? {} : { after: previous.release }),
   });
   const { warm = 0 } = (await readRecord(app, run.release))?.props ?? {};
-  if (previous !== undefined) await keepWarm(host, app, previous.slot, warm);
+  if (previous !== undefined) {
+    if (run.swaps === true) await leaveCold(app, previous.slot);
+    else await keepWarm(host, app, previous.slot, warm);
+  }
   await prune(host, app);
   await reach(host, app, past, 'done');
   if (failure !== undefined) throw failure;
@@ -92,8 +100,9 @@ export async function undo(host: Host, app: string, run: Run, why: string): Prom
     // A migration that is under way is not cut off in the middle.
     if ((await awaitCommand(host, app)) === 0) await removeAll(host, projectOf(app, 'command'));
     await occupy(app, run.slot, undefined);
-    await stopAll(host, projectOf(app, run.slot), GRACE);
+    await stopAll(host, projectOf(app, run.slot), GRACE, run.swaps === true ? HURRY : undefined);
   }
+  if (run.swaps === true) await swapBack(host, app, run);
   await bringBackRoutes(host, app, run);
   await noteFailure(app, run.release, why);
   await reach(host, app, run, 'rejected', why);
@@ -103,11 +112,14 @@ export async function undo(host: Host, app: string, run: Run, why: string): Prom
 export async function takeBack(host: Host, app: string, run: Run, why: string): Promise<void> {
   const { previous } = run;
   if (previous === undefined) return;
-  await flip(app, previous.slot);
+  if (run.swaps === true) await takeBackBySwap(host, app, run);
+  else await flip(app, previous.slot);
   host.tell({ type: 'release.taken-back', app, release: run.release, tag: run.tag, why });
   const record = await readRecord(app, run.release);
   await bringBackRoutes(host, app, run);
-  await drained(host, await addressesIn(app, run.slot, run.release, undefined), record?.props.drain ?? 0);
+  if (run.swaps !== true) {
+    await drained(host, await addressesIn(app, run.slot, run.release, undefined), record?.props.drain ?? 0);
+  }
   await setWarm(app, false);
   await stopAll(host, projectOf(app, run.slot), LEAVE);
   await occupy(app, run.slot, undefined);

@@ -1,6 +1,6 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { AccessLog } from './access-log.ts';
-import type { Door } from './door.ts';
+import { doorsOf } from './door.ts';
 import { aborted, type Ear, toldTo } from './ear.ts';
 import { finish, takeBack, undo } from './finish.ts';
 import { setWarm } from './flags.ts';
@@ -8,21 +8,10 @@ import { gate, gateThroughProxy } from './gate.ts';
 import { occupy, type Passage } from './passage.ts';
 import { type ReleaseRecord, readRecord } from './record.ts';
 import { installRoutes } from './routes.ts';
-import { flip, projectOf, releaseFolder, type Slot } from './slots.ts';
-import { startSlot } from './start.ts';
+import { flip, projectOf, releaseFolder } from './slots.ts';
+import { createSlot, startCreated } from './start.ts';
+import { letGo, Swap } from './swap.ts';
 import { watch } from './watch.ts';
-
-/** The doors of a release in a slot. */
-export function doorsOf({ props }: Pick<ReleaseRecord, 'props'>, slot: Slot): readonly Door[] {
-  return props.gates.map(({ service, addresses, port, path, domain, route }) => ({
-    service,
-    addresses: addresses[slot],
-    port,
-    path,
-    domain,
-    route,
-  }));
-}
 
 function refuseAborted({ isAborted }: Ear): void {
   if (isAborted) throw aborted();
@@ -40,15 +29,23 @@ export async function routeFor({ host, app, run }: Passage, record: ReleaseRecor
 }
 
 /** Starts a release in its empty slot and has it prove itself; resolves with the names of its containers. */
-async function startAndGate(passage: Passage, record: ReleaseRecord, ear: Ear): Promise<readonly string[]> {
+async function startAndGate(
+  passage: Passage,
+  record: ReleaseRecord,
+  ear: Ear,
+  swap: Swap | undefined,
+): Promise<readonly string[]> {
   const { host, app, run } = passage;
   const doors = doorsOf(record, run.slot);
   if (doors.length === 0) return [];
   const check = () => refuseAborted(ear);
   host.say(`starting ${run.tag} in the ${run.slot} slot`);
-  const started = await startSlot(host, app, run.slot, releaseFolder(app, run.release));
+  const created = await createSlot(host, app, run.slot, releaseFolder(app, run.release));
+  await swap?.begin();
+  const started = await startCreated(host, created);
   await passage.reach('started');
-  await gate(host, projectOf(app, run.slot), doors, record.props.healthTimeout, check);
+  const { healthTimeout } = record.props;
+  await gate(host, projectOf(app, run.slot), doors, swap?.left(healthTimeout) ?? healthTimeout, check);
   await routeFor(passage, record);
   await Promise.all([gateThroughProxy(host, run.slot, doors, check), started.keepRunning()]);
   return started.names;
@@ -87,19 +84,23 @@ export async function goLive(
   // Whether or not it comes to the flip, which is where it is asked for.
   before.catch(() => undefined);
   let seconds = 0;
+  let swap: Swap | undefined;
   try {
     const record = await prepare();
     if (watches) seconds = record.props.watch;
     refuseAborted(ear);
-    const containers = passage.run.wasWarm === true ? undefined : await startAndGate(passage, record, ear);
+    swap = await Swap.of(passage, record);
+    // Requests must not have to wait for other hosts, so all begin to swap at once.
+    if (hold && swap !== undefined) await waitForWord(passage);
+    const containers = passage.run.wasWarm === true ? undefined : await startAndGate(passage, record, ear, swap);
     await passage.reach('gated');
-    if (hold) await waitForWord(passage);
+    if (hold && swap === undefined) await waitForWord(passage);
     if (containers !== undefined) {
       const { release, tag, slot } = passage.run;
       await occupy(app, slot, { release, tag, containers });
     }
   } catch (thrown) {
-    const error = asDeployError(thrown);
+    const error = swap?.explain(asDeployError(thrown)) ?? asDeployError(thrown);
     await undo(host, app, passage.run, error.message.split('\n', 1)[0] ?? '').catch((reason: unknown) => {
       // What is left is undone by the next operation; why the release failed matters more.
       host.warn(`It could not be undone yet: ${asDeployError(reason).message}`);
@@ -109,8 +110,9 @@ export async function goLive(
   const { release, tag, slot, previous } = passage.run;
   // From here on what is logged is of the new release; the most of it was read before it began.
   const earlier = [...(await before), ...(await log.read())];
-  if (previous !== undefined) await setWarm(app, true);
+  if (previous !== undefined && swap === undefined) await setWarm(app, true);
   await flip(app, slot);
+  if (swap !== undefined) await letGo(host, app, { release, tag });
   const from = previous === undefined ? {} : { from: previous.tag };
   host.tell({ type: 'release.flipped', app, release, tag, slot, ...from, seconds: performance.now() / 1000 });
   await passage.reach('flipped');

@@ -1,15 +1,16 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Host } from '#resources/resource';
-import { replaceText } from './durable.ts';
+import { replaceText, syncFolder } from './durable.ts';
 import { flagsOf } from './flags.ts';
+import type { Slot } from './slots.ts';
 
-/** One way of nginx's into a service, and who answers there once requests are let on. */
+/** One way of nginx's into a service, and where a replica answers in each slot. */
 export interface Held {
   /** What nginx knows it by, without a slot. */
   readonly upstream: string;
-  /** Of the replica that serves afterwards: `172.29.0.2:3000`. */
-  readonly address: string;
+  /** `172.29.0.2:3000`. */
+  readonly addresses: Readonly<Record<Slot, string>>;
 }
 
 /** Connections that wait at most; nginx's own limit on connections is usually the smaller. */
@@ -20,13 +21,24 @@ export function socketOf(upstream: string): string {
   return `/run/slipway/hold/${upstream}.sock`;
 }
 
-const unitOf = (upstream: string): string => `slipway-hold-${upstream}`;
+const unitsOf = (upstream: string): string => `slipway-hold-${upstream}-*.socket`;
 
 // systemd listens and nobody accepts: nginx's requests lie in the socket. The first of them starts this, which waits
-// until they may go on and then passes all of them to the new replica. It needs nothing of ours to be alive.
-function waiter(flag: string, address: string): readonly string[] {
-  const script = 'while [ -e "$1" ]; do sleep 0.05; done; exec /usr/lib/systemd/systemd-socket-proxyd "$2" "$3" "$4"';
-  return ['sh', '-c', script, 'hold', flag, `--connections-max=${BACKLOG}`, '--exit-idle-time=10s', address];
+// until they may go on and then passes all of them to the slot that serves by then. It needs nothing of ours to be alive.
+function waiter(app: string, { blue, green }: Held['addresses']): readonly string[] {
+  const script =
+    'while [ -e "$1/held" ]; do sleep 0.05; done; [ ! -e "$1/green" ] || set -- "$1" "$2" "$4"; exec /usr/lib/systemd/systemd-socket-proxyd "$2" --exit-idle-time=10s "$3"';
+  return ['sh', '-c', script, 'hold', flagsOf(app), `--connections-max=${BACKLOG}`, blue, green];
+}
+
+const heldFlag = (app: string): string => join(flagsOf(app), 'held');
+
+/** Since when requests to an app are held, in milliseconds since 1970; undefined where they are not. */
+export async function heldSince(app: string): Promise<number | undefined> {
+  return stat(heldFlag(app)).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => undefined,
+  );
 }
 
 /**
@@ -39,9 +51,12 @@ export async function holdRequests(
   app: string,
   held: readonly Held[],
 ): Promise<void> {
-  const flag = join(flagsOf(app), 'held');
-  await endHold(host, held);
-  for (const { upstream, address } of held) {
+  await endHold(
+    host,
+    held.map(({ upstream }) => upstream),
+  );
+  const unique = Date.now().toString(36);
+  for (const { upstream, addresses } of held) {
     const socket = {
       ListenStream: socketOf(upstream),
       Backlog: BACKLOG,
@@ -50,23 +65,26 @@ export async function holdRequests(
       RemoveOnStop: 'yes',
     };
     await host.must([
-      ...['systemd-run', '--quiet', '--collect', `--unit=${unitOf(upstream)}`],
+      ...['systemd-run', '--quiet', '--collect', `--unit=slipway-hold-${upstream}-${unique}`],
       ...Object.entries(socket).map(([key, value]) => `--socket-property=${key}=${value}`),
       // Six descriptors for each connection that waited.
-      ...['--property=LimitNOFILE=65536', '--', ...waiter(flag, address)],
+      ...['--property=LimitNOFILE=65536', '--', ...waiter(app, addresses)],
     ]);
   }
-  await replaceText(flag, '', 0o644);
+  await mkdir(flagsOf(app), { recursive: true, mode: 0o755 });
+  await replaceText(heldFlag(app), '', 0o644);
 }
 
-/** Lets go on what was held; new requests go to the live slot again. */
+/**
+ * Lets go on what was held; new requests go to the live slot again. The sockets stay: a request whose body was still on
+ * its way when the hold began finds its slot gone, and is passed on there.
+ */
 export async function releaseRequests(app: string): Promise<void> {
-  await rm(join(flagsOf(app), 'held'), { force: true });
+  await rm(heldFlag(app), { force: true });
+  await syncFolder(flagsOf(app)).catch(() => undefined);
 }
 
-/** Takes away the sockets of an earlier hold, where there are any; what came through them has to have ended. */
-export async function endHold(host: Pick<Host, 'run'>, held: readonly Held[]): Promise<void> {
-  for (const { upstream } of held) {
-    await host.run(['systemctl', 'stop', `${unitOf(upstream)}.socket`, `${unitOf(upstream)}.service`]);
-  }
+/** Takes away the sockets of an earlier hold, where there are any. What came through them goes on to its end. */
+export async function endHold(host: Pick<Host, 'run'>, upstreams: readonly string[]): Promise<void> {
+  if (upstreams.length > 0) await host.run(['systemctl', 'stop', ...upstreams.map(unitsOf)]);
 }

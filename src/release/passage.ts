@@ -45,6 +45,12 @@ export class Passage {
   async reach(state: ReleaseState): Promise<void> {
     this.run = await reach(this.host, this.app, this.run, state);
   }
+
+  /** Remembers that from now on the old release may have been stopped for the sake of the new one. */
+  async swap(): Promise<void> {
+    this.run = { ...this.run, swaps: true };
+    await writeRun(this.app, this.run);
+  }
 }
 
 /** Forgets or notes what runs in one part of an app. */

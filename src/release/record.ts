@@ -5,7 +5,7 @@ import { asText, readJson, replaceText } from './durable.ts';
 import type { PinnedImage } from './images.ts';
 import { releaseFolder, releasesOf } from './slots.ts';
 
-/** What a release is: written once, never changed. Its environment files and Compose files lie beside it. */
+/** What a release is: written once, but for how it is brought live. Its environment files and Compose files lie beside it. */
 export interface ReleaseRecord {
   readonly id: string;
   readonly tag: string;
@@ -69,12 +69,11 @@ export async function stage(
     await writeFile(join(folder, part, 'compose.yaml'), withPinned(text, made.images), { mode: 0o600 });
   }
   const there = await readRecord(props.app, made.id);
-  if (there !== undefined) return there;
   const record: ReleaseRecord = {
-    ...made,
+    ...(there ?? { ...made, createdAt: new Date().toISOString() }),
     tag: props.tag,
-    createdAt: new Date().toISOString(),
     hasWorkers: workers !== undefined,
+    // How it is brought live (limits, routes) is no part of what it is, and may be asked for otherwise the second time.
     props: rest,
   };
   await replaceText(recordFile(props.app, made.id), asText(record));

@@ -4,9 +4,10 @@ import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
 import { runCommand } from './command.ts';
 import { containersOf, nameOf } from './containers.ts';
+import { doorsOf } from './door.ts';
 import { toldTo } from './ear.ts';
 import { gate } from './gate.ts';
-import { doorsOf, goLive } from './go-live.ts';
+import { goLive } from './go-live.ts';
 import { dropImages, pinImages } from './images.ts';
 import { empty, occupy, Passage } from './passage.ts';
 import { preflight } from './preflight.ts';
@@ -14,6 +15,7 @@ import { stage, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
 import { forgetReleases, PARTS, projectOf, readSlots, releaseFolder, type Slot, type Slots } from './slots.ts';
 import { compose } from './start.ts';
+import { forgetSwaps } from './swap.ts';
 import { clearTimer } from './warm.ts';
 
 /** What serves an app now. */
@@ -89,7 +91,8 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
   const { slot } = passage.run;
   await goLive(passage, async () => {
     await passage.reach('preflight');
-    const live = slots.live === undefined ? undefined : projectOf(app, slots.live);
+    // What cannot run twice needs no room for two.
+    const live = slots.live === undefined || props.swap ? undefined : projectOf(app, slots.live);
     await preflight(host, live, projectOf(app, slot));
     const images = await pinImages(host, app, props.images);
     const previous = old === undefined ? {} : { previous: old.release };
@@ -106,6 +109,7 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
 export async function retire(host: Host, app: string): Promise<void> {
   const slots = await readSlots(app);
   await clearTimer(host, app);
+  await forgetSwaps(host, app);
   for (const part of [...PARTS, 'command'] as const) {
     const release = part === 'command' ? undefined : slots[part]?.release;
     const directory = `${releaseFolder(app, release ?? 'none')}/${part}`;

@@ -1,7 +1,8 @@
 import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
+import { doorsOf } from './door.ts';
 import { gate } from './gate.ts';
-import { doorsOf, goLive, routeFor } from './go-live.ts';
+import { goLive, routeFor } from './go-live.ts';
 import { recallImages } from './images.ts';
 import { readWarm } from './list.ts';
 import { empty, Passage } from './passage.ts';

@@ -16,6 +16,10 @@ export interface Run {
   readonly previous?: { readonly release: string; readonly tag: string; readonly slot: Slot };
   /** The slot had been kept warm: nothing was started, so nothing is to be stopped where it does not come to the flip. */
   readonly wasWarm?: boolean;
+  /** The two cannot run side by side: requests are held while one is stopped and the other started. */
+  readonly swaps?: boolean;
+  /** It serves, or did, and the release before it is being brought back. */
+  readonly goesBack?: boolean;
   /** Why it was not brought to its end. */
   readonly why?: string;
 }
@@ -36,6 +40,7 @@ export function remedy(run: Run, flagged: Slot): 'nothing' | 'undo' | 'finish' |
   if (isOver(run)) return 'nothing';
   // Before an app's very first release the flag says blue though nothing is there.
   if (run.previous === undefined) return SERVED.has(run.state) ? 'finish' : 'undo';
+  if (run.goesBack === true) return 'take back';
   if (flagged === run.slot) return 'finish';
   return SERVED.has(run.state) ? 'take back' : 'undo';
 }

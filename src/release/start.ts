@@ -47,20 +47,24 @@ export function inOrder(containers: readonly Inspected[]): readonly (readonly In
   return groups;
 }
 
-/** A slot that was started, and how its containers are to be treated once it may serve. */
+/** Containers that were started, and how they are to be treated once it may serve. */
 export interface Started {
   readonly names: readonly string[];
   /** Lets Docker start the containers again by itself from now on, as was declared. */
   keepRunning(): Promise<void>;
 }
 
-/**
- * Starts a release in an empty slot. Until the gate is passed, Docker does not start again what crashes: a crash would
- * be told later, and without its exit code.
- */
-export async function startSlot(host: Host, app: string, slot: Slot, folder: string): Promise<Started> {
+/** Makes a release's containers in an empty slot, all but started. */
+export async function createSlot(host: Host, app: string, slot: Slot, folder: string): Promise<readonly Inspected[]> {
   await compose(host, app, slot, folder, 'create');
-  const containers = await inspectAll(host, projectOf(app, slot));
+  return inspectAll(host, projectOf(app, slot));
+}
+
+/**
+ * Starts containers that were made. Until they are proven, Docker does not start again what crashes: a crash would be
+ * told later, and without its exit code.
+ */
+export async function startCreated(host: Host, containers: readonly Inspected[]): Promise<Started> {
   await Promise.all(containers.map(({ Id }) => setRestart(host, Id, NO_RESTART)));
   for (const group of inOrder(containers)) {
     await Promise.all(

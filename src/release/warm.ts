@@ -76,16 +76,21 @@ export async function warmUp(host: Host, app: string, slot: Slot): Promise<void>
   await Promise.all(Object.entries(restart).map(([name, policy]) => setRestart(host, name, policy)));
 }
 
+/** Notes that a slot's containers were stopped. */
+export async function leaveCold(app: string, slot: Slot): Promise<void> {
+  const occupants = await readSlots(app);
+  const there = occupants[slot];
+  const cold = there === undefined ? undefined : { ...unwarmed(there), containers: [] };
+  await writeOccupants(app, { ...occupants, [slot]: cold });
+}
+
 async function cool(host: Host, app: string, slot: Slot, { release }: Occupant): Promise<void> {
   const gates = (await readRecord(app, release))?.props.gates ?? [];
   const addresses = gates.flatMap((gate) => gate.addresses[slot]);
   await setWarm(app, false);
   const stopped = stopAll(host, projectOf(app, slot), GRACE);
   await Promise.all([stopped, sleep(FAREWELL).then(() => closeStaggered(host, addresses))]);
-  const occupants = await readSlots(app);
-  const there = occupants[slot];
-  const cold = there === undefined ? undefined : { ...unwarmed(there), containers: [] };
-  await writeOccupants(app, { ...occupants, [slot]: cold });
+  await leaveCold(app, slot);
 }
 
 /** Stops the slot that was kept warm, where its time is over. */

@@ -13,6 +13,8 @@ const gate = z.strictObject({
   domain: z.string().optional(),
   /** The path of the domain's route that leads here. */
   route: z.string(),
+  /** What nginx knows it by, without a slot. */
+  upstream: z.string(),
 });
 
 const props = z.strictObject({
@@ -41,6 +43,12 @@ const props = z.strictObject({
   healthTimeout: z.number(),
   /** Seconds the old slot may take to finish its requests after the flip. */
   drain: z.number(),
+  /** Whether a service behind the proxy cannot run twice, so that slots are swapped while requests wait. */
+  swap: z.boolean(),
+  /** Seconds that requests wait at most during a swap. */
+  hold: z.number(),
+  /** Workers that are started before the old ones are told to stop, with their number; all others stop first. */
+  overlap: z.record(z.string(), z.number().int()),
   /** Seconds after the flip in which the new slot is compared with the old; zero for none. */
   watch: z.number(),
   /** Seconds that the old slot keeps running for a rollback. */

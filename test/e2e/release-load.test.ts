@@ -187,7 +187,7 @@ test('what cannot run twice is swapped while its requests are held', async () =>
   const live = (await inside('test ! -e /var/lib/slipway/slots/shop/green || echo green')) || 'blue';
   const site = '/etc/nginx/sites-enabled/shop.conf';
   const address = await inside(`sed -n '/_${live} {/,/}/s/.*server \\([0-9.:]*\\).*/\\1/p' ${site}`);
-  const held = JSON.stringify([{ upstream: 'shop_web_3000', address }]);
+  const held = JSON.stringify([{ upstream: 'shop_web_3000', addresses: { blue: address, green: address } }]);
   const report = await underLoad(443, async () => {
     await onHost(`holdRequests(host, 'shop', ${held})`);
     // What the app is busy with takes three seconds.
@@ -201,6 +201,6 @@ test('what cannot run twice is swapped while its requests are held', async () =>
     await onHost("releaseRequests('shop')");
     await sleep(5000);
   });
-  await onHost(`endHold(host, ${held})`);
+  await onHost("endHold(host, ['shop_web_3000'])");
   expect(report).toMatchObject({ failed: 0, turnedAway: 0, causes: {} });
 });

@@ -24,6 +24,7 @@ const WEB = {
   volumes: [],
   compose: {},
   dependsOn: [],
+  order: undefined,
   replicas: 1,
   healthPath: '/up',
   healthcheck: undefined,

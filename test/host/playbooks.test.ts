@@ -45,7 +45,7 @@ function environmentFor(sandbox: SandboxHost): Environment {
       unattendedUpgrades: { enabled: true, reboot: false, rebootTime: '04:00' },
     },
     services: {
-      web: { name: 'web', ...service, replicas: 2, healthPath: '/up', healthcheck: undefined },
+      web: { name: 'web', ...service, replicas: 2, order: undefined, healthPath: '/up', healthcheck: undefined },
     },
     routes: [
       { domain: 'shop.example.com', paths: [{ path: '/', service: 'web', port: 3000 }] },

@@ -30,7 +30,7 @@ describe('an inventory', () => {
       services: { web: { name: 'web', image: 'acme/shop:1', replicas: 1, environment: {}, compose: {} } },
       routes: [{ domain: 'shop.example.com', paths: [{ path: '/', service: 'web', port: 3000 }] }],
       packages: { wait: 600 },
-      release: { healthTimeout: 30, command: undefined, watch: 10, drain: 30, warm: 300 },
+      release: { healthTimeout: 30, command: undefined, watch: 10, drain: 30, hold: 30, warm: 300 },
       proxy: { clientMaxBodySize: 16 * 1024 ** 2, rateLimit: undefined },
       audit: { accept: {} },
       logs: { keep: 30 },
@@ -151,6 +151,23 @@ accessories:
       ]);
     });
   });
+
+  it.each([
+    ['volumes: [data:/data]', ['start-first', 'stop-first']],
+    ['volumes: [{ type: volume, source: data, target: /data }]', ['start-first', 'stop-first']],
+    ['volumes: [data:/data], deploy: { update_config: { order: start-first } }', undefined],
+    ['volumes: [data:/data:ro, /srv/x:/x]', undefined],
+  ])(
+    'warns where two releases would write to one volume and nobody has said that they may: %s',
+    async (keys, named) => {
+      const files = { 'inventory/prod.yaml': MINIMAL.replace('acme/shop:1" }', `acme/shop:1", ${keys} }`) };
+      await withProject(files, async (directory) => {
+        const { warnings } = await loadEnvironment(directory, 'prod');
+        expect(warnings).toHaveLength(named === undefined ? 0 : 1);
+        for (const order of named ?? []) expect(warnings[0]).toContain(order);
+      });
+    },
+  );
 
   it('says its problems to machines too', async () => {
     const files = { 'inventory/prod.yaml': MINIMAL.replace('image:', 'imagee:') };

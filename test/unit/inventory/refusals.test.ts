@@ -266,6 +266,26 @@ accessories:
     `);
   });
 
+  it('refuses to run side by side what cannot run twice, or to have its requests wait in vain', async () => {
+    const inventory = MINIMAL.replace(
+      'web: { image: "acme/shop:1" }',
+      'web: { image: "acme/shop:1", stop_grace_period: 1m, deploy: { replicas: 2, update_config: { order: stop-first } } }',
+    );
+    expect(await said(`${inventory}\nrelease: { hold: 50s }\n`)).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 3 problems:
+
+        inventory/prod.yaml:7:51  services.web.stop_grace_period  leaves a new container no time to start: requests wait for 50 s in all (release.hold)
+        inventory/prod.yaml:7:75  services.web.deploy.replicas  is 2, and \`update_config.order: stop-first\` says that the service cannot run twice; leave out one of the two
+        inventory/prod.yaml:11:18  release.hold  "50s" is too long; nginx waits for at most 60s: name 45s or less"
+    `);
+    expect(await said(`${inventory}\nrelease: { hold: 20s }\n`)).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 2 problems:
+
+        inventory/prod.yaml:7:51  services.web.stop_grace_period  leaves a new container no time to start: requests wait for 20 s in all (release.hold)
+        inventory/prod.yaml:7:75  services.web.deploy.replicas  is 2, and \`update_config.order: stop-first\` says that the service cannot run twice; leave out one of the two"
+    `);
+  });
+
   it('refuses a health path that nobody could ask, and an order that cannot be', async () => {
     const inventory = MINIMAL.replace(
       'web: { image: "acme/shop:1" }',

@@ -85,6 +85,7 @@ function service(name: string): fc.Arbitrary<Service> {
   return fc.record({
     ...container(name),
     replicas: fc.integer({ min: 1, max: 5 }),
+    order: fc.constantFrom(undefined, 'start-first', 'stop-first'),
     healthPath: fc.constantFrom(undefined, '/up'),
     dependsOn: fc.constant([]),
   });
@@ -226,7 +227,7 @@ export const environments: fc.Arbitrary<Environment> = fc
       services: fc.constant(services),
       routes: routes(Object.keys(services)),
       packages: fc.constant({ wait: 600 }),
-      release: fc.constant({ healthTimeout: 30, command: undefined, watch: 10, drain: 30, warm: 300 }),
+      release: fc.constant({ healthTimeout: 30, command: undefined, watch: 10, drain: 30, hold: 30, warm: 300 }),
       accessories: fc.constant(accessories),
       certificates: fc.constant({
         email: undefined,

@@ -24,6 +24,13 @@ test.each([
   expect(remedy({ ...run, state }, flagged)).toBe(what);
 });
 
+test('a run that was going back goes on doing so, wherever requests go', () => {
+  for (const flagged of ['blue', 'green'] as const) {
+    expect(remedy({ ...run, state: 'flipped', goesBack: true }, flagged)).toBe('take back');
+  }
+  expect(remedy({ ...run, state: 'taken-back', goesBack: true }, 'blue')).toBe('nothing');
+});
+
 test('the very first release is judged by its state alone, since the flag says blue before it', () => {
   const { previous: _, ...first } = { ...run, slot: 'blue' } as const;
   expect(remedy({ ...first, state: 'started' }, 'blue')).toBe('undo');

@@ -1,0 +1,265 @@
+import { readFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ensureImages } from '#sandbox/images/images';
+import { AUTHORITIES } from '#sandbox/places';
+import {
+  down,
+  internet,
+  publishAuthorities,
+  publishHostKeys,
+  run as runInside,
+  type SandboxHost,
+  setRecord,
+  up,
+} from '#sandbox/sandbox';
+import { deploy } from '#test/support/cli';
+import { type OnHost, onHost } from '#test/support/converge';
+import { makeProject } from '#test/support/project';
+import { type Asked, ask, releaseRequest, rollbackRequest } from '#test/support/release';
+import { killRunners } from '#test/support/runners';
+
+const NAME = 'hold-swap';
+const DOMAIN = 'swap.sandbox.test';
+const STATE = '/var/lib/slipway/releases/shop';
+const FLAGS = '/var/lib/slipway/slots/shop';
+
+/** Starts only where nobody else has the file: as a database does that has one writer. */
+const ALONE = ['flock', '--no-fork', '--nonblock', '--conflict-exit-code', '75'];
+
+const project = makeProject();
+let sandbox: SandboxHost;
+let host: OnHost;
+
+interface Variant {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly release?: Readonly<Record<string, unknown>>;
+}
+
+function declare(name: string, version: string, { environment = {}, release = {} }: Variant = {}): void {
+  project.write(name, {
+    app: 'shop',
+    hosts: { vps: { address: sandbox.address, identityFile: sandbox.keyFile, user: sandbox.user } },
+    services: {
+      web: {
+        image: 'registry.sandbox.test/demo:v1',
+        command: [...ALONE, '/data/lock', 'node', '/app/demo-app.cjs'],
+        user: 'root',
+        volumes: ['data:/data'],
+        healthcheck: { path: '/up' },
+        environment: { DATABASE_URL: 'none', REDIS_URL: 'none', VERSION: version, ...environment },
+        deploy: { update_config: { order: 'stop-first' } },
+      },
+    },
+    routes: { [DOMAIN]: 'web:3000' },
+    release: { healthTimeout: '20s', watch: '0s', drain: '5s', ...release },
+    certificates: { directory: 'https://acme.sandbox.test:14000/dir', ca: AUTHORITIES },
+  });
+}
+
+async function release(
+  version: string,
+  variant: Variant = {},
+  during: Parameters<typeof ask>[2] = () => undefined,
+): Promise<Asked> {
+  declare('try', version, variant);
+  return ask(host, await releaseRequest(host, project, 'try'), during);
+}
+
+/** What a script prints on the host, without the line break at its end. */
+const says = async (script: string): Promise<string> =>
+  (await runInside(NAME, ['sh', '-c', `{ ${script}; } 2>&1`])).stdout.trimEnd();
+
+const state = async (): Promise<string> => JSON.parse(await says(`cat ${STATE}/run.json`)).state;
+
+interface Told {
+  readonly status: number;
+  readonly version: string | undefined;
+  readonly body: string;
+}
+
+function send(agent: Agent | false, body?: string): Promise<Told> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      host: sandbox.address,
+      servername: DOMAIN,
+      headers: { host: DOMAIN },
+      agent,
+      ca: readFileSync(AUTHORITIES),
+      method: body === undefined ? 'GET' : 'POST',
+      path: body === undefined ? '/version' : '/echo',
+    };
+    const question = request(options, (response) => {
+      const version = response.headers['x-demo-version'];
+      let said = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        said += chunk;
+      });
+      response.once('error', reject);
+      response.once('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          version: typeof version === 'string' ? version : undefined,
+          body: said,
+        }),
+      );
+    });
+    question.once('error', reject);
+    question.end(body);
+  });
+}
+
+const served = async (): Promise<string> => (await send(false)).body.trim();
+
+/** Twenty requests a second, every other one a POST over a connection that is kept; what was not answered well is lost. */
+function stream(): { stop(): Promise<{ sent: number; lost: readonly string[]; versions: readonly string[] }> } {
+  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  const lost: string[] = [];
+  const versions = new Set<string>();
+  const open: Promise<void>[] = [];
+  const timer = setInterval(() => {
+    const body = open.length % 2 === 0 ? undefined : `order ${open.length}`;
+    const one = send(body === undefined ? false : agent, body).then(
+      ({ status, version = '', body: said }) => {
+        if (status !== 200 || (body !== undefined && said !== body)) lost.push(`${status} ${said}`);
+        else versions.add(version);
+      },
+      (error: Error) => void lost.push(error.message),
+    );
+    open.push(one);
+  }, 50);
+  return {
+    async stop() {
+      await sleep(500);
+      clearInterval(timer);
+      await Promise.all(open);
+      agent.destroy();
+      return { sent: open.length, lost, versions: [...versions].sort() };
+    },
+  };
+}
+
+/** How many containers of a service ran at once at most since a time, by what Docker has told. */
+async function atOnce(service: string, since: string): Promise<{ readonly started: number; readonly most: number }> {
+  const filters = '--filter type=container --filter event=start --filter event=die';
+  const format = '{{.Action}} {{.Actor.Attributes.name}}';
+  const events = await says(`docker events --since ${since} --until $(date +%s) ${filters} --format '${format}'`);
+  let running = 1;
+  let most = running;
+  let started = 0;
+  for (const [action, name = ''] of events.split('\n').map((line) => line.split(' '))) {
+    if (!name.includes(`-${service}-`)) continue;
+    running += action === 'start' ? 1 : -1;
+    started += action === 'start' ? 1 : 0;
+    most = Math.max(most, running);
+  }
+  return { started, most };
+}
+
+const now = (): Promise<string> => says('date +%s');
+
+beforeAll(async () => {
+  await down([NAME]).catch(() => undefined);
+  const there = await internet();
+  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
+  await publishAuthorities();
+  sandbox = await up({ name: NAME, aptCache: true });
+  await publishHostKeys();
+  await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
+  declare('prod', 'first');
+  const brought = await deploy(['up', 'prod', '--project', project.folder]);
+  expect(brought.code, brought.stderr).toBe(0);
+  host = await onHost({ ...sandbox, user: 'deploy' });
+});
+
+afterAll(async () => {
+  await host?.[Symbol.asyncDispose]();
+  await down([NAME]);
+});
+
+test('what cannot run twice is swapped: requests wait, none is lost, and never do two run at once', async () => {
+  const since = await now();
+  const visitors = stream();
+  const { error, events } = await release('second');
+  const { sent, lost, versions } = await visitors.stop();
+  expect(error?.message).toBeUndefined();
+  expect(lost).toEqual([]);
+  expect(sent).toBeGreaterThan(20);
+  expect(versions).toEqual(['first', 'second']);
+  expect(await atOnce('web', since)).toEqual({ started: 1, most: 1 });
+  expect(events.map(({ type }) => type)).toEqual(
+    expect.arrayContaining(['release.drained', 'release.flipped', 'release.resumed']),
+  );
+  expect(await says(`ls ${FLAGS}/held`)).toMatch(/No such file/);
+});
+
+test('a rollback is the same swap the other way', async () => {
+  const before = await served();
+  const since = await now();
+  const visitors = stream();
+  const { error } = await ask(host, rollbackRequest('shop'));
+  const { lost, versions } = await visitors.stop();
+  expect(error?.message).toBeUndefined();
+  expect(lost).toEqual([]);
+  expect(versions).toHaveLength(2);
+  expect(await served()).not.toBe(before);
+  expect(await atOnce('web', since)).toEqual({ started: 1, most: 1 });
+});
+
+test.each<[string, Variant, RegExp, RegExp]>([
+  ['crashes', { environment: { DEMO_MODE: 'crash' } }, /crashed right after its start/, /was started again and serves/],
+  [
+    'takes too long',
+    { environment: { DEMO_BOOT_MS: '30000' }, release: { hold: '6s' } },
+    /nothing listens/,
+    /raise `release\.hold`/,
+  ],
+])('a release that %s gives way to the one before it, and no request is lost', async (name, variant, why, fix) => {
+  const before = await served();
+  const since = await now();
+  const visitors = stream();
+  const { error } = await release(name.replaceAll(' ', '-'), variant);
+  const { lost, versions } = await visitors.stop();
+  expect(error?.exitCode).toBe(4);
+  expect(error?.message).toMatch(why);
+  expect(error?.hint).toMatch(fix);
+  expect(lost).toEqual([]);
+  expect(versions).toEqual([before]);
+  expect(await served()).toBe(before);
+  expect(await atOnce('web', since)).toMatchObject({ most: 1 });
+});
+
+test('a release that turns bad is taken back by the same swap', async () => {
+  const before = await served();
+  const since = await now();
+  const visitors = stream();
+  const { error } = await release('bad', {
+    environment: { DEMO_MODE: 'crash', DEMO_MODE_AFTER_MS: '5000' },
+    release: { watch: '20s' },
+  });
+  await visitors.stop();
+  expect(error?.code).toBe('release-taken-back');
+  expect(await served()).toBe(before);
+  expect(await state()).toBe('taken-back');
+  expect(await atOnce('web', since)).toMatchObject({ most: 1 });
+});
+
+test.each(['held', 'started'] as const)(
+  'kill -9 of the runner at `%s` does not leave requests waiting: the host ends it by itself',
+  async (at) => {
+    const before = await served();
+    const visitors = stream();
+    const { events } = await release(`killed-at-${at}`, {}, (event) => {
+      if (event.type === 'release.state' && event.state === at) killRunners(NAME);
+    });
+    expect(events.map(({ type }) => type)).not.toContain('operation.finished');
+    await expect.poll(state, { timeout: 40_000 }).toBe('rejected');
+    const { lost } = await visitors.stop();
+    expect(lost).toEqual([]);
+    expect(await served()).toBe(before);
+    const { error } = await release(`after-${at}`);
+    expect(error?.message).toBeUndefined();
+    expect(await served()).toBe(`after-${at}`);
+  },
+);
