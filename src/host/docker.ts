@@ -4,6 +4,7 @@ import { DeployError } from '#core/errors';
 export interface DockerOptions {
   readonly method?: string;
   readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Seconds without an answer after which the request is given up; 30 by default. */
   readonly timeout?: number;
   /** Where the engine listens. */
@@ -37,7 +38,7 @@ export function demultiplex(stream: Buffer): string {
 }
 
 function ask(path: string, options: DockerOptions): Promise<Answer | undefined> {
-  const { method = 'GET', body, timeout = 30, socket = SOCKET } = options;
+  const { method = 'GET', body, headers, timeout = 30, socket = SOCKET } = options;
   const payload = body === undefined ? undefined : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const failed = (reason: string, cause?: unknown) =>
@@ -51,6 +52,7 @@ function ask(path: string, options: DockerOptions): Promise<Answer | undefined> 
         method,
         headers: {
           host: 'docker',
+          ...headers,
           ...(payload === undefined
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),

@@ -3,7 +3,7 @@ import type { Facts } from '#protocol/facts';
 import type { ReleaseRequest, Request } from '#protocol/plan';
 import { type Ear, openEar } from '#release/ear';
 import { listReleases } from '#release/list';
-import { bringLive, releaseId } from '#release/release';
+import { bringLive, hasMoved } from '#release/release';
 import { rollBack } from '#release/roll-back';
 import { releaseKind } from '#resources/release';
 import { entriesOf, findBreak, readLedger } from './ledger.ts';
@@ -28,12 +28,12 @@ async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: 
   const { verb, app, environment, by, secrets, hold, commandElsewhere = false } = request;
   const manner = { hold, commandElsewhere, ear };
   const props = releaseKind.props.parse(request.release);
-  const wanted = releaseId(props);
-  const args = { release: wanted, tag: props.tag };
+  const args = { tag: props.tag };
   return runOperation({ verb, app, environment, by, secrets, args, manner }, facts, tell, async (machine) => {
     const state = await releaseKind.read(machine, props);
-    if (releaseKind.diff(state, props).length === 0) return { changed: 0, unchanged: 1, removed: 0 };
-    await bringLive(machine, props);
+    const isLive = state !== undefined && releaseKind.diff(state, props).length === 0;
+    if (isLive && !(await hasMoved(machine, props, state.release))) return { changed: 0, unchanged: 1, removed: 0 };
+    await bringLive(machine, props, { anew: true });
     return { changed: 1, unchanged: 0, removed: 0 };
   });
 }

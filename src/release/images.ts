@@ -1,6 +1,7 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
 import type { Host } from '#resources/resource';
+import type { Identities } from './identities.ts';
 
 /** An image as a release holds on to it: a moved tag changes nothing, and neither does a registry that is gone. */
 export interface PinnedImage {
@@ -14,7 +15,7 @@ export interface PinnedImage {
   readonly pinned: string;
 }
 
-interface Image {
+export interface Image {
   readonly Id: string;
   readonly RepoDigests?: readonly string[];
   readonly Architecture: string;
@@ -23,7 +24,8 @@ interface Image {
 /** Seconds for pulling one image: ten minutes at 5 MB/s is 3 GB. */
 const PULL = 600;
 
-const find = (host: Host, reference: string): Promise<Image | undefined> =>
+/** An image on the host, by any of its names or its id; undefined where there is none. */
+export const findImage = (host: Host, reference: string): Promise<Image | undefined> =>
   host.docker<Image>(`/images/${reference}/json`);
 
 /** The repository of a reference, without its tag and digest. */
@@ -41,14 +43,16 @@ export function pinnedName(app: string, reference: string, id: string): string {
   return `slipway/${app}:${tag === '' ? hash : `${tag.slice(0, 100)}-${hash}`}`;
 }
 
-async function pull(host: Host, reference: string): Promise<Image> {
+/** Brings an image from its registry. By its digest, if that is known: the tag may move in between. */
+async function pull(host: Host, reference: string, digest = reference): Promise<Image> {
   host.say(`pulling ${reference}`);
   try {
-    await host.must(['docker', 'pull', '--quiet', reference], { timeout: PULL });
+    await host.must(['docker', 'pull', '--quiet', digest], { timeout: PULL });
   } catch (thrown) {
     throw explainCompose(reference, asDeployError(thrown)) ?? thrown;
   }
-  const image = await find(host, reference);
+  const image = await findImage(host, digest);
+  if (image !== undefined && digest !== reference) await nameImage(host, image.Id, reference);
   if (image !== undefined) return image;
   throw new DeployError('image-not-found', `${reference} was pulled and is not on the host.`, {
     hint: 'Look at `docker images` on the host, then run the same command again.',
@@ -66,28 +70,41 @@ async function refuseForeign(host: Host, reference: string, { Architecture }: Im
   );
 }
 
-async function hold(host: Host, app: string, declared: string, image: Image): Promise<PinnedImage> {
-  const pinned = pinnedName(app, declared, image.Id);
-  const [repo, tag] = [pinned.slice(0, pinned.lastIndexOf(':')), pinned.slice(pinned.lastIndexOf(':') + 1)];
-  await host.docker(`/images/${image.Id}/tag?repo=${encodeURIComponent(repo)}&tag=${encodeURIComponent(tag)}`, {
+async function nameImage(host: Host, id: string, name: string): Promise<void> {
+  const repository = repositoryOf(name);
+  const tag = name.slice(repository.length + 1) || 'latest';
+  await host.docker(`/images/${id}/tag?repo=${encodeURIComponent(repository)}&tag=${encodeURIComponent(tag)}`, {
     method: 'POST',
   });
+}
+
+async function hold(host: Host, app: string, declared: string, image: Image, identity?: string): Promise<PinnedImage> {
+  const pinned = pinnedName(app, declared, image.Id);
+  await nameImage(host, image.Id, pinned);
+  if (identity !== undefined) return { declared, digest: identity, id: image.Id, pinned };
   const repository = repositoryOf(declared);
   const digest = image.RepoDigests?.find((known) => repositoryOf(known) === repository);
   return { declared, digest: digest ?? image.Id, id: image.Id, pinned };
 }
 
-/** Brings the images that are missing and gives each a name that holds it. Rejects by the cause where one cannot be had. */
+/**
+ * Brings the images that are missing, or whose tag has moved, and gives each a name that holds it. Rejects by the cause
+ * where one cannot be had.
+ */
 export async function pinImages(
   host: Host,
   app: string,
   images: Readonly<Record<string, string>>,
+  identities: Identities,
 ): Promise<Readonly<Record<string, PinnedImage>>> {
   const known = new Map<string, Promise<PinnedImage>>();
   const pin = async (reference: string): Promise<PinnedImage> => {
-    const image = (await find(host, reference)) ?? (await pull(host, reference));
+    const identity = identities.get(reference);
+    const there = await findImage(host, reference);
+    const isIt = there !== undefined && (identity === undefined || isImage(there, identity));
+    const image = isIt ? there : await pull(host, reference, identity);
     await refuseForeign(host, reference, image);
-    return hold(host, app, reference, image);
+    return hold(host, app, reference, image, identity);
   };
   const entries = Object.entries(images).map(async ([service, reference]) => {
     const pinning = known.get(reference) ?? pin(reference);
@@ -97,11 +114,17 @@ export async function pinImages(
   return Object.fromEntries(await Promise.all(entries));
 }
 
+/** Whether an image is the one of a digest, `repository@sha256:…`, or of an id. */
+export function isImage({ Id, RepoDigests }: Image, identity: string): boolean {
+  const digest = identity.slice(identity.indexOf('@') + 1);
+  return Id === digest || (RepoDigests ?? []).some((known) => known.endsWith(`@${digest}`));
+}
+
 /** Sees to it that a kept release's images are on the host: by their own name, else by id, else from the registry by digest. */
 export async function recallImages(host: Host, app: string, images: Iterable<PinnedImage>): Promise<void> {
   for (const image of images) {
-    if ((await find(host, image.pinned)) !== undefined) continue;
-    const found = (await find(host, image.id)) ?? (await pull(host, image.digest));
+    if ((await findImage(host, image.pinned)) !== undefined) continue;
+    const found = (await findImage(host, image.id)) ?? (await pull(host, image.digest));
     await hold(host, app, image.declared, found);
   }
 }
@@ -113,13 +136,15 @@ export async function dropImages(
   kept: readonly PinnedImage[],
   gone: readonly PinnedImage[],
 ): Promise<void> {
-  const needed = new Set(kept.flatMap(({ pinned, declared }) => [pinned, declared]));
+  const needed = new Set(kept.flatMap(({ pinned, declared, digest }) => [pinned, declared, digest]));
   const filters = encodeURIComponent(JSON.stringify({ reference: [`slipway/${app}`] }));
   const held = (await host.docker<{ RepoTags?: string[] }[]>(`/images/json?filters=${filters}`)) ?? [];
   const surplus = held.flatMap(({ RepoTags }) => RepoTags ?? []).filter((name) => name.startsWith(`slipway/${app}:`));
   for (const name of surplus) if (!needed.has(name)) await remove(host, name);
-  for (const { declared, id } of gone) {
-    if (!needed.has(declared) && (await find(host, declared))?.Id === id) await remove(host, declared);
+  for (const { declared, digest, id } of gone) {
+    if (!needed.has(declared) && (await findImage(host, declared))?.Id === id) await remove(host, declared);
+    // The digest alone holds an image whose tag has moved on.
+    if (!needed.has(digest) && digest.includes('@')) await remove(host, digest);
   }
 }
 

@@ -8,6 +8,8 @@ import { releaseFolder, releasesOf } from './slots.ts';
 /** What a release is: written once, but for how it is brought live. Its environment files and Compose files lie beside it. */
 export interface ReleaseRecord {
   readonly id: string;
+  /** The digest of what was declared; images of other digests make another release of it. */
+  readonly declared?: string;
   readonly tag: string;
   /** ISO 8601. */
   readonly createdAt: string;
@@ -51,7 +53,7 @@ function withPinned(compose: string, images: Readonly<Record<string, PinnedImage
 /** Writes a release's folder; what is there already under the same id is the same release. */
 export async function stage(
   props: ReleaseProps,
-  made: Pick<ReleaseRecord, 'id' | 'by' | 'images' | 'previous'>,
+  made: Pick<ReleaseRecord, 'id' | 'declared' | 'by' | 'images' | 'previous'>,
 ): Promise<ReleaseRecord> {
   const { environments, slots, workers, command, ...rest } = props;
   const folder = releaseFolder(props.app, made.id);

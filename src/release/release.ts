@@ -8,19 +8,27 @@ import { doorsOf } from './door.ts';
 import { toldTo } from './ear.ts';
 import { gate } from './gate.ts';
 import { goLive } from './go-live.ts';
+import { identitiesOf, releaseIdOf } from './identities.ts';
 import { dropImages, pinImages } from './images.ts';
 import { empty, occupy, Passage } from './passage.ts';
 import { preflight } from './preflight.ts';
-import { stage, storedReleases } from './record.ts';
+import { readRecord, stage, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
 import { forgetReleases, PARTS, projectOf, readSlots, releaseFolder, type Slot, type Slots } from './slots.ts';
 import { compose } from './start.ts';
 import { forgetSwaps } from './swap.ts';
 import { clearTimer } from './warm.ts';
 
+/** Whether a release that is live as declared is made anew where a tag of its images has moved. */
+interface Asking {
+  readonly anew?: boolean;
+}
+
 /** What serves an app now. */
 export interface Live {
   readonly release: string;
+  /** What was declared for it. */
+  readonly declared: string;
   readonly tag: string;
   readonly slot: Slot;
   /** Containers of the live slot or of the workers that should run and do not. */
@@ -29,8 +37,11 @@ export interface Live {
   readonly workers: string | undefined;
 }
 
-/** A release's name: the digest of all that it consists of, not of how it is brought live or where requests come from. */
-export function releaseId({ images, tag, environments, slots, workers, gates }: ReleaseProps): string {
+/**
+ * The digest of all that a release consists of as it is declared, not of how it is brought live or where requests come
+ * from. What its images are beneath their names is not in it.
+ */
+export function declaredId({ images, tag, environments, slots, workers, gates }: ReleaseProps): string {
   const content = { images, tag, environments, slots, workers, gates };
   return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 12);
 }
@@ -45,10 +56,12 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
     containersOf(host, projectOf(app, slots.live)),
     slots.workers === undefined ? [] : containersOf(host, projectOf(app, 'workers')),
   ]);
+  const record = await readRecord(app, occupant.release);
   const running = new Set([...serving, ...working].filter(({ State }) => State === 'running').map(nameOf));
   const wanted = [...occupant.containers, ...(slots.workers?.containers ?? [])];
   return {
     release: occupant.release,
+    declared: record?.declared ?? occupant.release,
     tag: occupant.tag,
     slot: slots.live,
     missing: wanted.filter((name) => !running.has(name)),
@@ -78,15 +91,30 @@ async function prepareData(host: Host, app: string, id: string): Promise<void> {
   await toldTo('start', host.manner);
 }
 
+/** Whether a tag stands for another image than the one that the live release has. */
+export async function hasMoved(host: Host, { app, images }: ReleaseProps, live: string): Promise<boolean> {
+  const [identities, record] = await Promise.all([identitiesOf(host, images), readRecord(app, live)]);
+  return Object.entries(images).some(([service, reference]) => {
+    const now = identities.get(reference);
+    return now !== undefined && record?.images[service]?.digest !== now;
+  });
+}
+
 /** Brings a release live, or starts what is missing of it where it is live already. */
-export async function bringLive(host: Host, props: ReleaseProps): Promise<void> {
+export async function bringLive(host: Host, props: ReleaseProps, { anew = false }: Asking = {}): Promise<void> {
   const { app, tag } = props;
   await recover(host, app);
   const slots = await readSlots(app);
-  const id = releaseId(props);
+  const declared = declaredId(props);
   const old = slots.live === undefined ? undefined : slots[slots.live];
-  if (old?.release === id) return revive(host, props, id, slots);
+  const live = old === undefined ? undefined : await readRecord(app, old.release);
+  const isLive = old !== undefined && (live?.declared ?? old.release) === declared;
+  if (isLive && !(anew && (await hasMoved(host, props, old.release)))) {
+    return revive(host, props, old.release, slots);
+  }
 
+  const identities = await identitiesOf(host, props.images);
+  const id = releaseIdOf(declared, identities);
   const passage = new Passage(host, app, slots, { release: id, tag });
   const { slot } = passage.run;
   await goLive(passage, async () => {
@@ -94,9 +122,9 @@ export async function bringLive(host: Host, props: ReleaseProps): Promise<void> 
     // What cannot run twice needs no room for two.
     const live = slots.live === undefined || props.swap ? undefined : projectOf(app, slots.live);
     await preflight(host, live, projectOf(app, slot));
-    const images = await pinImages(host, app, props.images);
+    const images = await pinImages(host, app, props.images, identities);
     const previous = old === undefined ? {} : { previous: old.release };
-    const record = await stage(props, { id, by: host.by, images, ...previous });
+    const record = await stage(props, { id, declared, by: host.by, images, ...previous });
     await passage.reach('pulled');
     await empty(host, app, slot);
     if (props.command !== undefined) await prepareData(host, app, id);

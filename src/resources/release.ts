@@ -65,13 +65,13 @@ export const releaseKind = defineKind({
   props,
   id: ({ app }) => app,
   async read(host, wanted) {
-    const { readLive, releaseId } = await import('#release/release');
+    const { declaredId, readLive } = await import('#release/release');
     const live = await readLive(host, wanted.app);
-    return live === undefined ? undefined : { ...live, wanted: releaseId(wanted) };
+    return live === undefined ? undefined : { ...live, wanted: declaredId(wanted) };
   },
   diff(state, { tag, workers }): readonly Change[] {
     if (state === undefined) return [{ summary: `release ${tag}` }];
-    if (state.release !== state.wanted) {
+    if (state.declared !== state.wanted) {
       return [
         {
           summary:
@@ -79,7 +79,7 @@ export const releaseKind = defineKind({
         },
       ];
     }
-    if (state.workers !== (workers === undefined ? undefined : state.wanted)) return [{ summary: 'workers' }];
+    if (state.workers !== (workers === undefined ? undefined : state.release)) return [{ summary: 'workers' }];
     return state.missing.map((name) => ({ summary: `start ${name}` }));
   },
   async apply(host, wanted) {

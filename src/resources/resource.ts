@@ -30,6 +30,14 @@ export interface FileAttributes {
   readonly group: string;
 }
 
+/** How the Docker Engine API is asked; `timeout` is seconds. */
+export interface DockerRequest {
+  readonly method?: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeout?: number;
+}
+
 /** What a resource may ask of the machine it runs on. Every kind reaches the machine through this and nothing else. */
 export interface Host {
   readonly facts: Facts;
@@ -61,7 +69,7 @@ export interface Host {
   /** Tells what happens to a release, for machines as for people. */
   tell(event: EventBody): void;
   /** One request to the Docker Engine API over its socket; undefined where no engine answers or the object is absent. */
-  docker<T>(path: string, options?: { method?: string; body?: unknown; timeout?: number }): Promise<T | undefined>;
+  docker<T>(path: string, options?: DockerRequest): Promise<T | undefined>;
   /** `docker compose` on one project; rejects with `command-failed` and its last lines. */
   compose(project: ComposeProject, action: ComposeAction): Promise<void>;
   /** Whether a program is on the PATH. */
