@@ -5,6 +5,7 @@ import { printError } from '#cli/print-error';
 import { probeRoutes } from '#cli/probe';
 import { projectDirectory } from '#cli/project';
 import { confirmProtected } from '#cli/protection';
+import { shipmentFor } from '#cli/shipment';
 import { EXIT } from '#core/error-codes';
 import { loadEnvironment } from '#inventory/load';
 import type { Event } from '#protocol/event';
@@ -17,6 +18,8 @@ export interface ConvergeOptions {
   readonly exitCode?: boolean;
   readonly yes?: boolean;
   readonly project?: string;
+  /** `registry`, `local`, or the path of an archive. */
+  readonly images?: string;
 }
 
 /** Prints events as NDJSON for machines. */
@@ -72,6 +75,7 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
   process.once('SIGINT', interrupted);
   process.once('SIGTERM', interrupted);
 
+  await using shipment = await shipmentFor(environment, options.images);
   const results = await operate(
     environment,
     {
@@ -79,6 +83,7 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
       hosts,
       askPassword: options.askPassword === true,
       forceAllowFrom: options.forceAllowFrom === true,
+      shipment,
     },
     audience,
   );

@@ -6,6 +6,7 @@ import { Meeting, withEchoes } from '#cli/meeting';
 import { packageDirectory, runnerFile } from '#cli/project';
 import { isInteractive } from '#cli/prompter';
 import { type ReachOptions, reach } from '#cli/reach';
+import { type Shipment, withPins } from '#cli/shipment';
 import { ERROR_CODES, type ErrorCode, EXIT } from '#core/error-codes';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -33,6 +34,8 @@ export interface OperateOptions {
   readonly askPassword: boolean;
   /** `ssh.allowFrom` counts even where it shuts out the address one is connected from. */
   readonly forceAllowFrom: boolean;
+  /** Where the release's images come from, if not from a registry. */
+  readonly shipment: Shipment;
 }
 
 /** How it ended on one host. */
@@ -106,12 +109,17 @@ async function operateOn(
     if (pinned !== undefined) warn(pinned);
     const { resources, warnings } = await declarationsFor(environment, host.name, facts, options);
     for (const { message, hint } of warnings) warn(message, hint);
+    if (options.verb === 'up') {
+      const note = (message: string) =>
+        audience.event({ type: 'progress', message, at: new Date().toISOString(), host: host.name });
+      await options.shipment.bring({ connection, bundle }, (message) => audience.progress(host.name, message), note);
+    }
     const request: ConvergeRequest = {
       verb: options.verb,
       app: environment.app,
       environment: environment.name,
       by: `${userInfo().username}@${hostname()}`,
-      resources: [...resources],
+      resources: [...withPins(resources, options.shipment)],
       secrets: Object.values(environment.secrets),
       loginUser: environment.ssh.user,
       ...meeting?.askedOf(host.name),

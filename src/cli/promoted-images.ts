@@ -8,15 +8,20 @@ interface LiveOn {
   readonly live: ListedRelease;
 }
 
+/** What one environment runs, for another to have. */
+interface Promoted {
+  readonly tag: string;
+  /** The image of each service. */
+  readonly images: Readonly<Record<string, string>>;
+  /** The ids of those that came from no registry, by the names they have among `images`. */
+  readonly ids: Readonly<Record<string, string>>;
+}
+
 /**
  * The images of a release that serves in one environment, as another environment names them: by tag, for whoever reads
  * it, and by digest, which decides.
  */
-export function promotedImages(
-  source: Environment,
-  target: Environment,
-  lives: readonly LiveOn[],
-): { readonly tag: string; readonly images: Readonly<Record<string, string>> } {
+export function promotedImages(source: Environment, target: Environment, lives: readonly LiveOn[]): Promoted {
   const [first, ...others] = lives;
   if (first === undefined) throw new DeployError('usage', `${source.name} has no host.`, { hint: 'Name one.' });
   const services = JSON.stringify(first.live.services);
@@ -29,18 +34,16 @@ export function promotedImages(
     );
   }
   const { tag } = first.live;
+  const ids: Record<string, string> = {};
   const images = Object.entries(first.live.services).flatMap(([service, digest]) => {
     if (target.services[service] === undefined) return [];
-    const [repository, hash] = digest.split('@');
-    if (hash === undefined) {
-      throw new DeployError('digest-unknown', `The image of ${service} in ${source.name} came from no registry.`, {
-        hint: 'Push it to a registry that both environments reach, and release it from there.',
-      });
-    }
     const declared = source.services[service]?.image ?? '';
+    const [repository = '', hash] = digest.includes('@') ? digest.split('@') : [repositoryOf(declared)];
     const isApp = repositoryOf(declared) === repository && /^\w[\w.-]{0,127}$/.test(tag);
-    const named = isApp ? `${repository}:${tag}` : `${repository}`;
-    return [[service, `${named}@${hash}`] as const];
+    const named = isApp ? `${repository}:${tag}` : repository;
+    if (hash !== undefined) return [[service, `${named}@${hash}`] as const];
+    ids[named] = digest;
+    return [[service, named] as const];
   });
-  return { tag, images: Object.fromEntries(images) };
+  return { tag, images: Object.fromEntries(images), ids };
 }

@@ -4,9 +4,11 @@ import { visit } from '#cli/ask';
 import { Meeting, type Together, withEchoes } from '#cli/meeting';
 import { type Audience, failureOf, loadPlaybooks } from '#cli/operate';
 
+import type { Shipment } from '#cli/shipment';
 import { ago } from '#cli/status-text';
 import { asDeployError, type DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
+import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Request } from '#protocol/plan';
 import { type HostSession, openHost } from '#ssh/operation';
@@ -25,6 +27,8 @@ export interface Released {
 export interface ReleaseHostsOptions {
   /** What is asked of a host. */
   readonly request: (host: Host, facts: Facts, together: Together) => Promise<Request>;
+  /** What is sent to each host before it is asked. */
+  readonly shipment?: Shipment;
   /** Whether one of the hosts runs a release command. */
   readonly hasCommand: boolean;
   /** Whether all hosts wait for each other, or for `flipping`, before the flip. */
@@ -43,6 +47,13 @@ function atWork(busy: string): string {
   return busy.replace(/ since (\S+)$/, (_, since: string) => `, at work for ${ago(Date.now() - Date.parse(since))}`);
 }
 
+const progressOf = (host: Host, message: string): Event => ({
+  type: 'progress',
+  message,
+  at: new Date().toISOString(),
+  host: host.name,
+});
+
 /** Waits until nobody is at work on a host any more, telling who is. */
 async function waitForOthers(
   there: Awaited<ReturnType<typeof visit>>,
@@ -56,8 +67,7 @@ async function waitForOthers(
     if (busy === undefined) return session;
     if (told !== busy) {
       told = busy;
-      const at = new Date().toISOString();
-      audience.event({ type: 'progress', message: `waiting for \`${atWork(busy)}\``, at, host: host.name });
+      audience.event(progressOf(host, `waiting for \`${atWork(busy)}\``));
     }
     audience.progress(host.name, `waiting for \`${atWork(busy)}\``);
     session.close();
@@ -83,6 +93,7 @@ async function releaseOn(
     await using there = await visit(environment, host, say, loadPlaybooks);
     const session = options.wait ? await waitForOthers(there, host, audience) : there.session;
     audience.event({ ...session.hello, host: host.name });
+    await options.shipment?.bring(there, say, (message) => audience.event(progressOf(host, message)));
     const together = hold ? meeting.askedOf(host.name) : { hold };
     for await (const event of session.ask(await options.request(host, session.hello.facts, together))) {
       attendance.hear(event, session);

@@ -13,6 +13,7 @@ import { projectDirectory } from '#cli/project';
 import { confirmProtected } from '#cli/protection';
 import { type Released, releaseHosts } from '#cli/release-hosts';
 import { asMilliseconds } from '#cli/release-sentences';
+import { type Shipment, shipmentFor, withPins } from '#cli/shipment';
 import { ERROR_CODES, EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
@@ -28,6 +29,8 @@ const BEFOREHAND = 2;
 
 export interface ReleaseOptions {
   readonly tag?: string;
+  /** `registry`, `local`, or the path of an archive. */
+  readonly images?: string;
   readonly probe?: string;
   readonly wait?: boolean;
   readonly json?: boolean;
@@ -41,13 +44,15 @@ interface Plan {
   readonly doing: string;
   readonly request: (host: Host, facts: Facts, together: Together) => Promise<Request>;
   readonly hasCommand: boolean;
+  /** What is sent before anything is asked. */
+  readonly shipment?: Shipment;
 }
 
 /** The one request that brings an environment's release to a host. */
-function releaseRequest(environment: Environment): Plan['request'] {
+function releaseRequest(environment: Environment, shipment: Shipment): Plan['request'] {
   return async (host, facts, together) => {
     const { resources } = await declarationsFor(environment, host.name, facts);
-    const declared = resources.find(({ kind }) => kind === 'release');
+    const declared = withPins(resources, shipment).find(({ kind }) => kind === 'release');
     if (declared === undefined) {
       throw new DeployError('usage', `${environment.name} has no service to release.`, {
         hint: `Declare one below \`services\` in inventory/${environment.name}.yaml.`,
@@ -66,10 +71,11 @@ function releaseRequest(environment: Environment): Plan['request'] {
 }
 
 /** What brings an environment's release live on all its hosts. */
-function planFor(environment: Environment): Omit<Plan, 'doing'> {
+function planFor(environment: Environment, shipment: Shipment): Omit<Plan, 'doing'> {
   return {
     environment,
-    request: releaseRequest(environment),
+    shipment,
+    request: releaseRequest(environment, shipment),
     hasCommand: environment.release.command !== undefined,
   };
 }
@@ -149,6 +155,7 @@ async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, 
     hold: hosts.length > 1 || probe !== undefined,
     wait: options.wait === true,
     audience,
+    ...(plan.shipment === undefined ? {} : { shipment: plan.shipment }),
     ...(probe === undefined ? {} : { flipping: () => probe.flipping(), alarm: probe.loss }),
   });
   if (probe === undefined) return { results, measured: undefined };
@@ -225,7 +232,8 @@ export async function release(name: string, options: ReleaseOptions): Promise<nu
   const { tag } = options;
   const environment = tag === undefined ? declared : withImages(declared, imagesTagged(declared, tag));
   const image = environment.services[mainService(environment) ?? '']?.image ?? '';
-  const code = await carryOut({ ...planFor(environment), doing: `release ${tag ?? image}` }, options);
+  await using shipment = await shipmentFor(environment, options.images);
+  const code = await carryOut({ ...planFor(environment, shipment), doing: `release ${tag ?? image}` }, options);
   if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
     const named = declared.services[mainService(declared) ?? '']?.image;
     const text = `  ! inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`;
@@ -253,9 +261,10 @@ export async function rollback(name: string, options: ReleaseOptions & { readonl
 export function releaseImages(
   declared: Environment,
   images: Readonly<Record<string, string>>,
+  shipment: Shipment,
   doing: string,
   options: ReleaseOptions,
 ): Promise<number> {
   const environment = withImages(declared, images);
-  return carryOut({ ...planFor(environment), doing }, options);
+  return carryOut({ ...planFor(environment, shipment), doing }, options);
 }

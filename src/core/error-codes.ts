@@ -254,6 +254,26 @@ export const ERROR_CODES = {
     means: 'A registry refused the user name or the password, or could not be reached.',
     fix: 'Check the credentials in the .env file; a token may have expired.',
   },
+  'image-not-loaded': {
+    exit: EXIT.failed,
+    means: 'An image was sent to a host, and the engine there did not take it.',
+    fix: 'Run the same command again: what the host lacks is sent anew.',
+  },
+  'archive-invalid': {
+    exit: EXIT.failed,
+    means: 'An archive of images is damaged, ends early, or is not as `docker save` writes one.',
+    fix: 'Write it again with `docker save --output shop.tar shop:v42` or `docker buildx build --output type=docker`.',
+  },
+  'engine-unreachable': {
+    exit: EXIT.failed,
+    means: 'An image was to come from this machine, and neither Docker nor Podman answers here.',
+    fix: 'Start it, or name an archive (`--images shop.tar`) or the registry (`--images registry`).',
+  },
+  'image-not-local': {
+    exit: EXIT.failed,
+    means: 'An image was to come from this machine, and it is not here.',
+    fix: 'Build it under the name that the inventory gives it, or release from the registry with `--images registry`.',
+  },
   'container-failed': {
     exit: EXIT.failed,
     means: 'A container did not start, ended, or did not become healthy in time.',

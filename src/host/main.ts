@@ -10,6 +10,7 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number
     return 0;
   },
   exec: async () => (await import('#host/exec')).exec(),
+  images: async () => (await import('#host/images')).images(),
   pipe: async (args) => (await import('#host/pipe')).pipe(args),
   renew: async (args) => (await import('#host/renew')).renew(args),
   settle: async () => (await import('#host/settle')).settle(),

@@ -164,6 +164,8 @@ export interface RoutePath {
 export interface Release {
   /** Seconds a new container has to become healthy. */
   readonly healthTimeout: number;
+  /** Where the images of the services come from. */
+  readonly images: 'registry' | 'local';
   /** Run once in a container of the new image before it starts, on the first host. */
   readonly command: string | readonly string[] | undefined;
   /** Seconds after the flip in which the release is compared with the one before; zero for none. */

@@ -72,6 +72,7 @@ export function resolveEnvironment(
     routes: Object.entries(inventory.routes).map(([domain, declared]) => route(domain, declared)),
     release: {
       healthTimeout: seconds(inventory.release.healthTimeout),
+      images: inventory.release.images,
       command: inventory.release.command,
       watch: seconds(inventory.release.watch),
       drain: seconds(inventory.release.drain),

@@ -365,6 +365,12 @@ export const inventory = z
           .describe(
             'Run once for each release, on one host, in a container of the new image (that of the first route) before it starts: migrations. Default: none.',
           ),
+        images: z
+          .enum(['registry', 'local'])
+          .default('registry')
+          .describe(
+            "Where the services' images come from: a registry, or `local`, this machine's own Docker or Podman; then only layers that a host lacks are sent.",
+          ),
         watch: duration
           .default('10s')
           .describe(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { asDeployError } from '#core/errors';
+import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
 import { findImage, type Image, repositoryOf } from './images.ts';
 import { registryLogin } from './registry-login.ts';
@@ -44,11 +45,15 @@ async function identify(host: Host, reference: string): Promise<string | undefin
   return image === undefined ? undefined : ownDigest(image, repository);
 }
 
-/** What the images of a release are now. What could not be found out is missing; the pull will say why. */
-export async function identitiesOf(host: Host, images: Readonly<Record<string, string>>): Promise<Identities> {
+/** What the images of a release are now; a laptop's word for one is taken. What could not be found out is missing; the pull will say why. */
+export async function identitiesOf(
+  host: Host,
+  { images, pins = {} }: Pick<ReleaseProps, 'images' | 'pins'>,
+): Promise<Identities> {
   const known = await Promise.all(
     [...new Set(Object.values(images))].map(async (reference) => {
-      const identity = await host.once(`identity of ${reference}`, () => identify(host, reference));
+      const identity =
+        pins[reference] ?? (await host.once(`identity of ${reference}`, () => identify(host, reference)));
       return identity === undefined ? [] : [[reference, identity] as const];
     }),
   );

@@ -1,7 +1,9 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
+import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
 import type { Identities } from './identities.ts';
+import { vouchedImage } from './vouched.ts';
 
 /** An image as a release holds on to it: a moved tag changes nothing, and neither does a registry that is gone. */
 export interface PinnedImage {
@@ -59,13 +61,14 @@ async function pull(host: Host, reference: string, digest = reference): Promise<
   });
 }
 
-async function refuseForeign(host: Host, reference: string, { Architecture }: Image): Promise<void> {
-  if (Architecture === '' || Architecture === host.facts.arch) return;
-  const emulator = Architecture === 'arm64' ? 'qemu-aarch64' : `qemu-${Architecture}`;
+/** Refuses an image that the host cannot run. */
+export async function refuseForeign(host: Host, reference: string, architecture: string): Promise<void> {
+  if (architecture === '' || architecture === host.facts.arch) return;
+  const emulator = architecture === 'arm64' ? 'qemu-aarch64' : `qemu-${architecture}`;
   if ((await host.list('/proc/sys/fs/binfmt_misc')).includes(emulator)) return;
   throw new DeployError(
     'release-rejected',
-    `${reference} is built for ${Architecture}, and ${host.facts.hostname} is ${host.facts.arch}.`,
+    `${reference} is built for ${architecture}, and ${host.facts.hostname} is ${host.facts.arch}.`,
     { hint: `Traffic was not touched. Build it with \`--platform linux/${host.facts.arch}\` and release that.` },
   );
 }
@@ -94,16 +97,20 @@ async function hold(host: Host, app: string, declared: string, image: Image, ide
 export async function pinImages(
   host: Host,
   app: string,
-  images: Readonly<Record<string, string>>,
+  { images, pins = {} }: Pick<ReleaseProps, 'images' | 'pins'>,
   identities: Identities,
 ): Promise<Readonly<Record<string, PinnedImage>>> {
   const known = new Map<string, Promise<PinnedImage>>();
   const pin = async (reference: string): Promise<PinnedImage> => {
     const identity = identities.get(reference);
+    const vouched = pins[reference];
+    if (vouched !== undefined) {
+      return hold(host, app, reference, await vouchedImage(host, app, reference, vouched), vouched);
+    }
     const there = await findImage(host, reference);
     const isIt = there !== undefined && (identity === undefined || isImage(there, identity));
     const image = isIt ? there : await pull(host, reference, identity);
-    await refuseForeign(host, reference, image);
+    await refuseForeign(host, reference, image.Architecture);
     return hold(host, app, reference, image, identity);
   };
   const entries = Object.entries(images).map(async ([service, reference]) => {
@@ -120,11 +127,22 @@ export function isImage({ Id, RepoDigests }: Image, identity: string): boolean {
   return Id === digest || (RepoDigests ?? []).some((known) => known.endsWith(`@${digest}`));
 }
 
+async function again(host: Host, { declared, digest, pinned }: PinnedImage): Promise<Image> {
+  if (digest.includes('@')) return pull(host, digest);
+  throw new DeployError(
+    'image-not-found',
+    `${declared} (${pinned}) is no longer on the host, and no registry has it.`,
+    {
+      hint: 'Traffic was not touched. Release it anew from where it was made: `deploy release <environment> --images local`.',
+    },
+  );
+}
+
 /** Sees to it that a kept release's images are on the host: by their own name, else by id, else from the registry by digest. */
 export async function recallImages(host: Host, app: string, images: Iterable<PinnedImage>): Promise<void> {
   for (const image of images) {
     if ((await findImage(host, image.pinned)) !== undefined) continue;
-    const found = (await findImage(host, image.id)) ?? (await pull(host, image.digest));
+    const found = (await findImage(host, image.id)) ?? (await again(host, image));
     await hold(host, app, image.declared, found);
   }
 }

@@ -5,7 +5,7 @@ import type { Host } from '#resources/resource';
 import { containersOf } from './containers.ts';
 
 /** Bytes that have to be free where images and containers lie: a container's own layer, its log, and some air. */
-const DISK = 256 * 1024 ** 2;
+export const DISK = 256 * 1024 ** 2;
 
 /** Where Docker keeps what it has, or will. */
 const PLACES = ['/var/lib/docker', '/var/lib', '/'];
@@ -34,7 +34,8 @@ async function memoryOf(host: Host, project: string): Promise<number> {
   return stats.reduce((sum, one) => sum + (one === undefined ? 0 : usedMemory(one)), 0);
 }
 
-async function freeDisk(): Promise<number> {
+/** Bytes that are free where images lie. */
+export async function freeDisk(): Promise<number> {
   for (const place of PLACES) {
     const found = await statfs(place).catch(() => undefined);
     if (found !== undefined) return found.bavail * found.bsize;

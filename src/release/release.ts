@@ -12,7 +12,7 @@ import { identitiesOf, releaseIdOf } from './identities.ts';
 import { dropImages, pinImages } from './images.ts';
 import { empty, occupy, Passage } from './passage.ts';
 import { preflight } from './preflight.ts';
-import { readRecord, stage, storedReleases } from './record.ts';
+import { type ReleaseRecord, readRecord, stage, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
 import { forgetReleases, PARTS, projectOf, readSlots, releaseFolder, type Slot, type Slots } from './slots.ts';
 import { compose } from './start.ts';
@@ -35,6 +35,8 @@ export interface Live {
   readonly missing: readonly string[];
   /** The release the workers run. */
   readonly workers: string | undefined;
+  /** What each image is, by its reference. */
+  readonly images: Readonly<Record<string, string>>;
 }
 
 /**
@@ -44,6 +46,15 @@ export interface Live {
 export function declaredId({ images, tag, environments, slots, workers, gates }: ReleaseProps): string {
   const content = { images, tag, environments, slots, workers, gates };
   return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 12);
+}
+
+function imagesIn(record: ReleaseRecord | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.values(record?.images ?? {}).map(({ declared, digest }) => [declared, digest]));
+}
+
+/** Whether the live images are those that the laptop vouches for; where it vouches for none, they are. */
+export function arePinned(images: Readonly<Record<string, string>>, { pins = {} }: ReleaseProps): boolean {
+  return Object.entries(pins).every(([reference, pin]) => images[reference] === pin);
 }
 
 /** What serves an app now; undefined before its first release. */
@@ -66,6 +77,7 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
     slot: slots.live,
     missing: wanted.filter((name) => !running.has(name)),
     workers: slots.workers?.release,
+    images: imagesIn(record),
   };
 }
 
@@ -92,9 +104,9 @@ async function prepareData(host: Host, app: string, id: string): Promise<void> {
 }
 
 /** Whether a tag stands for another image than the one that the live release has. */
-export async function hasMoved(host: Host, { app, images }: ReleaseProps, live: string): Promise<boolean> {
-  const [identities, record] = await Promise.all([identitiesOf(host, images), readRecord(app, live)]);
-  return Object.entries(images).some(([service, reference]) => {
+export async function hasMoved(host: Host, props: ReleaseProps, live: string): Promise<boolean> {
+  const [identities, record] = await Promise.all([identitiesOf(host, props), readRecord(props.app, live)]);
+  return Object.entries(props.images).some(([service, reference]) => {
     const now = identities.get(reference);
     return now !== undefined && record?.images[service]?.digest !== now;
   });
@@ -108,12 +120,12 @@ export async function bringLive(host: Host, props: ReleaseProps, { anew = false 
   const declared = declaredId(props);
   const old = slots.live === undefined ? undefined : slots[slots.live];
   const live = old === undefined ? undefined : await readRecord(app, old.release);
-  const isLive = old !== undefined && (live?.declared ?? old.release) === declared;
+  const isLive = old !== undefined && (live?.declared ?? old.release) === declared && arePinned(imagesIn(live), props);
   if (isLive && !(anew && (await hasMoved(host, props, old.release)))) {
     return revive(host, props, old.release, slots);
   }
 
-  const identities = await identitiesOf(host, props.images);
+  const identities = await identitiesOf(host, props);
   const id = releaseIdOf(declared, identities);
   const passage = new Passage(host, app, slots, { release: id, tag });
   const { slot } = passage.run;
@@ -122,7 +134,7 @@ export async function bringLive(host: Host, props: ReleaseProps, { anew = false 
     // What cannot run twice needs no room for two.
     const live = slots.live === undefined || props.swap ? undefined : projectOf(app, slots.live);
     await preflight(host, live, projectOf(app, slot));
-    const images = await pinImages(host, app, props.images, identities);
+    const images = await pinImages(host, app, props, identities);
     const previous = old === undefined ? {} : { previous: old.release };
     const record = await stage(props, { id, declared, by: host.by, images, ...previous });
     await passage.reach('pulled');

@@ -23,6 +23,8 @@ const props = z.strictObject({
   tag: z.string(),
   /** The image of each service, as the inventory names it and as it stands in the Compose files. */
   images: z.record(z.string(), z.string()),
+  /** What images are, by their name, for which no registry is asked: the laptop vouches for them and has sent them. */
+  pins: z.record(z.string(), z.string()).optional(),
   /** The environment file of each service, referred to from the Compose files as `../<service>.env`. */
   environments: z.record(z.string(), z.string()),
   /** The Compose file of the proxied services, once for each slot; they differ in fixed addresses and names. */
@@ -65,9 +67,10 @@ export const releaseKind = defineKind({
   props,
   id: ({ app }) => app,
   async read(host, wanted) {
-    const { declaredId, readLive } = await import('#release/release');
+    const { arePinned, declaredId, readLive } = await import('#release/release');
     const live = await readLive(host, wanted.app);
-    return live === undefined ? undefined : { ...live, wanted: declaredId(wanted) };
+    if (live === undefined) return undefined;
+    return { ...live, wanted: declaredId(wanted), isPinned: arePinned(live.images, wanted) };
   },
   diff(state, { tag, workers }): readonly Change[] {
     if (state === undefined) return [{ summary: `release ${tag}` }];
@@ -79,6 +82,7 @@ export const releaseKind = defineKind({
         },
       ];
     }
+    if (!state.isPinned) return [{ summary: `release ${tag} again (its image changed)` }];
     if (state.workers !== (workers === undefined ? undefined : state.release)) return [{ summary: 'workers' }];
     return state.missing.map((name) => ({ summary: `start ${name}` }));
   },

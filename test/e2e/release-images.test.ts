@@ -124,7 +124,9 @@ test('a tag that has moved is another release, and the former one comes back wit
 test('a registry that is gone stops no release whose image is on the host', async () => {
   await inside(`echo 127.0.0.1 ${REGISTRY} >> /etc/hosts`);
   const released = await deployHere('release', 'prod');
-  await inside(`sed -i '/ ${REGISTRY}$/d' /etc/hosts || { grep -v ' ${REGISTRY}$' /etc/hosts > /tmp/hosts; cat /tmp/hosts > /etc/hosts; }`);
+  await inside(
+    `sed -i '/ ${REGISTRY}$/d' /etc/hosts || { grep -v ' ${REGISTRY}$' /etc/hosts > /tmp/hosts; cat /tmp/hosts > /etc/hosts; }`,
+  );
   expect(released.code, released.stderr).toBe(0);
   expect(released.stderr).toMatch(/Whether .*e2e-images:latest has moved is not known/);
 });

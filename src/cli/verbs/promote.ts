@@ -3,9 +3,24 @@ import { hostsOf } from '#cli/operate';
 import { projectDirectory } from '#cli/project';
 import { promotedImages } from '#cli/promoted-images';
 import { type ReleaseOptions, releaseImages } from '#cli/release';
+import { engineShipment } from '#cli/shipment';
 import type { Verb } from '#cli/verb';
 import { DeployError } from '#core/errors';
+import { type EngineImage, inspectLocal } from '#images/engine';
 import { loadEnvironment } from '#inventory/load';
+
+/** The very image that an environment runs, where this machine has it: it came from no registry. */
+async function localImage(from: string, reference: string, id: string): Promise<EngineImage> {
+  const image = await inspectLocal(id);
+  if (image !== undefined) return { ...image, reference };
+  throw new DeployError(
+    'digest-unknown',
+    `${reference} in ${from} came from no registry, and is not on this machine.`,
+    {
+      hint: `Promote from where it was made (\`docker image inspect ${id.slice(0, 19)}\` works there), or push it to a registry.`,
+    },
+  );
+}
 
 async function promote(from: string, to: string, options: ReleaseOptions): Promise<number> {
   const directory = projectDirectory(options.project);
@@ -21,12 +36,16 @@ async function promote(from: string, to: string, options: ReleaseOptions): Promi
       host,
     });
   });
-  const { tag, images } = promotedImages(source, target, lives);
+  const { tag, images, ids } = promotedImages(source, target, lives);
   if (options.json !== true) {
     process.stderr.write(`${from} runs ${tag}:\n`);
     for (const [service, image] of Object.entries(images)) process.stderr.write(`  ${service}  ${image}\n`);
   }
-  return releaseImages(target, images, `release ${tag}, which ${from} runs`, options);
+  await using shipment = engineShipment(
+    target.app,
+    await Promise.all(Object.entries(ids).map(([reference, id]) => localImage(from, reference, id))),
+  );
+  return await releaseImages(target, images, shipment, `release ${tag}, which ${from} runs`, options);
 }
 
 export const verb: Verb = {

@@ -12,6 +12,10 @@ export const verb: Verb = {
       .option('--probe <rate>', 'send so many requests a second to the public URLs meanwhile; a lost one takes it back')
       .option('--wait', 'wait for another operation on a host to end, instead of exiting with 5')
       .option('--yes', 'do not ask, where the environment is protected')
+      .option(
+        '--images <from>',
+        'where the images come from, for once: registry, local, or an archive that docker save wrote',
+      )
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(

@@ -9,6 +9,10 @@ export const verb: Verb = {
       .option('--ask-password', 'ask for a password for the very first contact; it is used once and never stored')
       .option('--yes', 'do not ask, where the environment is protected')
       .option('--force-allow-from', 'let ssh.allowFrom shut out even the address you are connected from')
+      .option(
+        '--images <from>',
+        'where the images come from, for once: registry, local, or an archive that docker save wrote',
+      )
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(

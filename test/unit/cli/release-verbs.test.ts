@@ -63,11 +63,13 @@ test('what is promoted is decided by its digest, and only where all hosts run th
   expect(promotedImages(environment, environment, same)).toEqual({
     tag: 'v2',
     images: { web: 'ghcr.io:5000/acme/shop:v2@sha256:11' },
+    ids: {},
   });
   const differing = [...same, { host: 'c', live: live('ghcr.io:5000/acme/shop@sha256:22') }];
   expect(() => promotedImages(environment, environment, differing)).toThrow(/a runs v2 .* and c runs/);
   const local = [{ host: 'a', live: live('sha256:11') }];
-  expect(() => promotedImages(environment, environment, local)).toThrow(/no registry/);
+  const { images, ids } = promotedImages(environment, environment, local);
+  expect(ids).toEqual({ [images['web'] ?? '']: 'sha256:11' });
 });
 
 test('a tunnel knows the ports that are declared, and asks for the others', () => {

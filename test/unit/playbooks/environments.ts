@@ -227,7 +227,15 @@ export const environments: fc.Arbitrary<Environment> = fc
       services: fc.constant(services),
       routes: routes(Object.keys(services)),
       packages: fc.constant({ wait: 600 }),
-      release: fc.constant({ healthTimeout: 30, command: undefined, watch: 10, drain: 30, hold: 30, warm: 300 }),
+      release: fc.constant({
+        images: 'registry' as const,
+        healthTimeout: 30,
+        command: undefined,
+        watch: 10,
+        drain: 30,
+        hold: 30,
+        warm: 300,
+      }),
       accessories: fc.constant(accessories),
       certificates: fc.constant({
         email: undefined,
