@@ -439,6 +439,11 @@ export const ERROR_CODES = {
     means: 'A release was worse than the one before it once requests went to it, so they go to the old one again.',
     fix: 'The message says what was seen; the access log and the logs of its containers, which are kept, say more.',
   },
+  'workers-failed': {
+    exit: EXIT.failed,
+    means: 'A release serves, and its workers (services without a route) do not keep running.',
+    fix: 'The message has the last words of the worker; mend it and release again, or go back with `deploy rollback`.',
+  },
   'release-unknown': {
     exit: EXIT.failed,
     means: 'The host keeps no such release to go back to.',

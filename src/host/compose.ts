@@ -25,12 +25,16 @@ interface Command {
   readonly timeout: number;
 }
 
-function command(action: ComposeAction, wait: number): Command {
+function command(action: ComposeAction, { wait = WAIT, scale }: ComposeProject): Command {
   switch (action) {
     case 'pull':
       return { name: 'pull', args: ['--policy', 'missing', '--ignore-buildable'], timeout: PULL };
     case 'create':
-      return { name: 'create', args: ['--remove-orphans'], timeout: 120 };
+      if (scale !== undefined) {
+        const counts = Object.entries(scale).flatMap(([service, count]) => ['--scale', `${service}=${count}`]);
+        return { name: 'create', args: ['--no-recreate', ...counts, ...Object.keys(scale)], timeout: wait };
+      }
+      return { name: 'create', args: ['--remove-orphans'], timeout: wait };
     case 'up': {
       const args = ['--detach', '--remove-orphans', '--wait', '--wait-timeout', String(wait)];
       // Stopping what is replaced and creating what is new comes on top of the wait.
@@ -78,7 +82,7 @@ export async function compose(
   action: ComposeAction,
   say: (message: string) => void = () => {},
 ): Promise<void> {
-  const what = command(action, project.wait ?? WAIT);
+  const what = command(action, project);
   const file = `${project.directory}/compose.yaml`;
   let rest = '';
   let done: () => void = () => undefined;

@@ -92,29 +92,30 @@ export async function setRestart(host: Host, container: string, policy: RestartP
   await host.docker(`/containers/${container}/update`, { method: 'POST', body: { RestartPolicy: policy } });
 }
 
-/**
- * Stops containers side by side: SIGTERM, and after as many seconds as were declared for it (else `grace`), `most` at
- * most, SIGKILL. They stay for a look.
- */
-export async function stopAll(
+/** Stops a container: SIGTERM, and SIGKILL after as many seconds as were declared for it, else `grace`, `most` at most. */
+export async function stopContainer(
   host: Host,
-  project: string,
+  { Id, Config }: Inspected,
   grace: number,
   most = Number.POSITIVE_INFINITY,
 ): Promise<void> {
+  const seconds = Math.min(Config.StopTimeout ?? grace, most);
+  await host.docker(`/containers/${Id}/stop?t=${seconds}`, { method: 'POST', timeout: seconds + 30 });
+}
+
+/** Removes a container, whatever it does. */
+export async function removeContainer(host: Host, id: string): Promise<void> {
+  await host.docker(`/containers/${id}?force=true&v=true`, { method: 'DELETE', timeout: 60 });
+}
+
+/** Stops a project's containers side by side, each as `stopContainer` does. They stay for a look. */
+export async function stopAll(host: Host, project: string, grace: number, most?: number): Promise<void> {
   const containers = await inspectAll(host, project);
-  await Promise.all(
-    containers.map(async ({ Id, Config }) => {
-      const seconds = Math.min(Config.StopTimeout ?? grace, most);
-      await host.docker(`/containers/${Id}/stop?t=${seconds}`, { method: 'POST', timeout: seconds + 30 });
-    }),
-  );
+  await Promise.all(containers.map((container) => stopContainer(host, container, grace, most)));
 }
 
 /** Removes a project's containers, whatever they do. */
 export async function removeAll(host: Host, project: string): Promise<void> {
   const containers = await containersOf(host, project);
-  await Promise.all(
-    containers.map(({ Id }) => host.docker(`/containers/${Id}?force=true&v=true`, { method: 'DELETE', timeout: 60 })),
-  );
+  await Promise.all(containers.map(({ Id }) => removeContainer(host, Id)));
 }

@@ -1,7 +1,7 @@
 import { asDeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
 import { awaitCommand } from './command.ts';
-import { containersOf, nameOf, removeAll, stopAll } from './containers.ts';
+import { removeAll, stopAll } from './containers.ts';
 import { drained } from './drain.ts';
 import { setWarm } from './flags.ts';
 import { addressesIn, occupy, reach } from './passage.ts';
@@ -9,10 +9,10 @@ import { prune } from './prune.ts';
 import { readOutcome, readRecord, writeOutcome } from './record.ts';
 import { installRoutes } from './routes.ts';
 import type { Run } from './run.ts';
-import { flip, projectOf, readSlots, releaseFolder } from './slots.ts';
-import { compose } from './start.ts';
+import { flip, projectOf } from './slots.ts';
 import { letGo, swapBack, takeBackBySwap } from './swap.ts';
 import { keepWarm, leaveCold } from './warm.ts';
+import { replaceWorkers } from './workers.ts';
 
 /** Seconds a rejected release gets after SIGTERM: nobody waits for an answer of it. */
 const GRACE = 1;
@@ -22,22 +22,6 @@ const HURRY = 5;
 
 /** Seconds a release that was taken back gets after SIGTERM: Docker's own default. */
 const LEAVE = 10;
-
-/** Replaces the workers by those of a release, or takes them away where it has none. */
-async function replaceWorkers(host: Host, app: string, run: Run): Promise<void> {
-  const { workers } = await readSlots(app);
-  if (workers?.release === run.release) return;
-  const hasWorkers = (await readRecord(app, run.release))?.hasWorkers ?? false;
-  const folder = releaseFolder(app, hasWorkers ? run.release : (workers?.release ?? run.release));
-  if (hasWorkers) {
-    await compose(host, app, 'workers', folder, 'up');
-    const containers = (await containersOf(host, projectOf(app, 'workers'))).map(nameOf).sort();
-    await occupy(app, 'workers', { release: run.release, tag: run.tag, containers });
-  } else if (workers !== undefined) {
-    await compose(host, app, 'workers', folder, 'down');
-    await occupy(app, 'workers', undefined);
-  }
-}
 
 async function drainOld(host: Host, app: string, run: Run): Promise<void> {
   const { previous } = run;

@@ -25,7 +25,7 @@ function addressOf(container: Inspected): readonly string[] {
 }
 
 /** What has ended, or was started again since it was first looked at: in a fast loop it is hardly ever seen ended. */
-function findEnded(containers: readonly Inspected[], seen: Map<string, number>): Inspected | undefined {
+export function findEnded(containers: readonly Inspected[], seen: Map<string, number>): Inspected | undefined {
   return containers.find(({ Id, State, RestartCount }) => {
     const before = seen.get(Id) ?? RestartCount;
     seen.set(Id, before);
@@ -33,7 +33,8 @@ function findEnded(containers: readonly Inspected[], seen: Map<string, number>):
   });
 }
 
-async function refuseIll(host: Host, containers: readonly Inspected[], isLast: boolean): Promise<void> {
+/** Rejects with `release-rejected` where a container is not healthy by its own check, or not yet at the last look. */
+export async function refuseIll(host: Host, containers: readonly Inspected[], isLast: boolean): Promise<void> {
   const ill = containers.find(
     ({ State }) => State.Health?.Status === 'unhealthy' || (isLast && State.Health?.Status === 'starting'),
   );
@@ -43,7 +44,8 @@ async function refuseIll(host: Host, containers: readonly Inspected[], isLast: b
   throw await rejected(host, { why, fix: 'Correct `healthcheck.test` of the service, or what it finds.' }, ill);
 }
 
-function isHealthy({ State }: Inspected): boolean {
+/** Whether a container is healthy by its own check, where it has one. */
+export function isHealthy({ State }: Inspected): boolean {
   return State.Health === undefined || State.Health.Status === 'healthy' || State.Health.Status === 'none';
 }
 

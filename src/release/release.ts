@@ -18,6 +18,7 @@ import { forgetReleases, PARTS, projectOf, readSlots, releaseFolder, type Slot, 
 import { compose } from './start.ts';
 import { forgetSwaps } from './swap.ts';
 import { clearTimer } from './warm.ts';
+import { startWorkers } from './workers.ts';
 
 /** Whether a release that is live as declared is made anew where a tag of its images has moved. */
 interface Asking {
@@ -87,13 +88,13 @@ async function revive(host: Host, props: ReleaseProps, release: string, slots: S
   const { live } = slots;
   if (live === undefined) return;
   const folder = releaseFolder(app, release);
-  for (const part of [live, 'workers'] as const) {
-    if (part === 'workers' ? props.workers === undefined : props.gates.length === 0) continue;
-    await compose(host, app, part, folder, 'up');
-    const containers = (await containersOf(host, projectOf(app, part))).map(nameOf).sort();
-    await occupy(app, part, { release, tag, containers });
+  if (props.gates.length > 0) {
+    await compose(host, app, live, folder, 'up');
+    const containers = (await containersOf(host, projectOf(app, live))).map(nameOf).sort();
+    await occupy(app, live, { release, tag, containers });
   }
   await gate(host, projectOf(app, live), doorsOf({ props }, live), props.healthTimeout);
+  if (props.workers !== undefined) await startWorkers(host, app, { release, tag });
 }
 
 /** A migration is one, however many hosts there are: all but one wait until it has ended. */

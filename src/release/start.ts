@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { asDeployError } from '#core/errors';
 import { explainCompose } from '#resources/compose-failure';
-import type { Host } from '#resources/resource';
+import type { ComposeProject, Host } from '#resources/resource';
 import { causeOfNoStart, rejected } from './cause.ts';
 import { type Inspected, inspectAll, NO_RESTART, nameOf, setRestart, startContainer } from './containers.ts';
 import { projectOf, type Slot } from './slots.ts';
@@ -13,10 +13,11 @@ export async function compose(
   part: Slot | 'workers',
   folder: string,
   action: 'create' | 'up' | 'down',
+  more: Pick<ComposeProject, 'wait' | 'scale'> = {},
 ): Promise<void> {
   const name = projectOf(app, part);
   try {
-    await host.compose({ name, directory: join(folder, part) }, action);
+    await host.compose({ name, directory: join(folder, part), ...more }, action);
   } catch (error) {
     throw explainCompose(name, asDeployError(error)) ?? error;
   }
@@ -28,7 +29,10 @@ function dependenciesOf({ Config }: Inspected): readonly string[] {
   return text.split(',').flatMap((entry) => entry.split(':')[0] || []);
 }
 
-const serviceOf = ({ Config }: Inspected): string => Config.Labels['com.docker.compose.service'] ?? '';
+/** The service of a Compose file that a container is of. */
+export function serviceOf({ Config }: Inspected): string {
+  return Config.Labels['com.docker.compose.service'] ?? '';
+}
 
 /** Containers in the order of their dependencies, in groups that may start side by side. */
 export function inOrder(containers: readonly Inspected[]): readonly (readonly Inspected[])[] {

@@ -80,8 +80,10 @@ export interface ComposeProject {
   readonly name: string;
   /** The folder that holds compose.yaml and, where there is one, its .env. */
   readonly directory: string;
-  /** Seconds its containers have to become healthy; 120 by default. */
+  /** Seconds its containers have to become healthy, or to end where `create` replaces them; 120 by default. */
   readonly wait?: number;
+  /** For `create`: how many containers services have, those of an earlier declaration among them, which stay. */
+  readonly scale?: Readonly<Record<string, number>>;
 }
 
 /** `pull` brings only the images that are missing; `create` starts nothing; `up` waits until every container is healthy. */

@@ -35,9 +35,33 @@ let host: OnHost;
 interface Variant {
   readonly environment?: Readonly<Record<string, string>>;
   readonly release?: Readonly<Record<string, unknown>>;
+  /** What the workers are started with, by their name. */
+  readonly workers?: Readonly<Record<'queue' | 'mail', Readonly<Record<string, string>>>>;
 }
 
-function declare(name: string, version: string, { environment = {}, release = {} }: Variant = {}): void {
+const STORELESS = { DATABASE_URL: 'none', REDIS_URL: 'none' };
+
+/** A worker that runs alone, and one whose old and new containers may overlap. */
+function background(workers: Variant['workers']): Readonly<Record<string, unknown>> {
+  if (workers === undefined) return {};
+  const image = 'registry.sandbox.test/demo:v1';
+  return {
+    queue: {
+      image,
+      command: [...ALONE, '/data/queue', 'node', '/app/demo-app.cjs'],
+      user: 'root',
+      volumes: ['data:/data'],
+      environment: { ...STORELESS, ...workers.queue },
+    },
+    mail: {
+      image,
+      environment: { ...STORELESS, ...workers.mail },
+      deploy: { replicas: 2, update_config: { order: 'start-first' } },
+    },
+  };
+}
+
+function declare(name: string, version: string, { environment = {}, release = {}, workers }: Variant = {}): void {
   project.write(name, {
     app: 'shop',
     hosts: { vps: { address: sandbox.address, identityFile: sandbox.keyFile, user: sandbox.user } },
@@ -48,9 +72,10 @@ function declare(name: string, version: string, { environment = {}, release = {}
         user: 'root',
         volumes: ['data:/data'],
         healthcheck: { path: '/up' },
-        environment: { DATABASE_URL: 'none', REDIS_URL: 'none', VERSION: version, ...environment },
+        environment: { ...STORELESS, VERSION: version, ...environment },
         deploy: { update_config: { order: 'stop-first' } },
       },
+      ...background(workers),
     },
     routes: { [DOMAIN]: 'web:3000' },
     release: { healthTimeout: '20s', watch: '0s', drain: '5s', ...release },
@@ -141,11 +166,15 @@ function stream(): { stop(): Promise<{ sent: number; lost: readonly string[]; ve
 }
 
 /** How many containers of a service ran at once at most since a time, by what Docker has told. */
-async function atOnce(service: string, since: string): Promise<{ readonly started: number; readonly most: number }> {
+async function atOnce(
+  service: string,
+  since: string,
+  replicas = 1,
+): Promise<{ readonly started: number; readonly most: number }> {
   const filters = '--filter type=container --filter event=start --filter event=die';
   const format = '{{.Action}} {{.Actor.Attributes.name}}';
   const events = await says(`docker events --since ${since} --until $(date +%s) ${filters} --format '${format}'`);
-  let running = 1;
+  let running = replicas;
   let most = running;
   let started = 0;
   for (const [action, name = ''] of events.split('\n').map((line) => line.split(' '))) {
@@ -263,3 +292,43 @@ test.each(['held', 'started'] as const)(
     expect(await served()).toBe(`after-${at}`);
   },
 );
+
+/** What the workers of a service were started with, one line for each that runs. */
+const generations = (service: string): Promise<string> =>
+  says(
+    `for id in $(docker ps -q --filter label=com.docker.compose.service=${service}); do docker exec $id printenv GENERATION; done`,
+  );
+
+test('workers overlap or run alone, as declared, and come back with their release', async () => {
+  const of = (generation: string) => ({
+    queue: { GENERATION: generation },
+    mail: { GENERATION: generation },
+  });
+  expect((await release('workers-1', { workers: of('1') })).error?.message).toBeUndefined();
+  const since = await now();
+  await sleep(1000);
+  expect((await release('workers-2', { workers: of('2') })).error?.message).toBeUndefined();
+  expect([await generations('queue'), await generations('mail')]).toEqual(['2', '2\n2']);
+  expect(await atOnce('queue', since)).toEqual({ started: 1, most: 1 });
+  expect(await atOnce('mail', since, 2)).toEqual({ started: 2, most: 4 });
+
+  expect((await ask(host, rollbackRequest('shop'))).error?.message).toBeUndefined();
+  expect([await generations('queue'), await generations('mail')]).toEqual(['1', '1\n1']);
+
+  const { error } = await release('workers-3', {
+    workers: { queue: { GENERATION: '3', DEMO_MODE: 'crash' }, mail: { GENERATION: '3' } },
+  });
+  expect(error).toMatchObject({ code: 'workers-failed', exitCode: 1 });
+  expect(error?.message).toMatch(/shop-workers-queue-1 crashed right after its start \(exit 1\)[\s\S]*Cannot go on/);
+  expect(await served()).toBe('workers-3');
+  expect(await state()).toBe('done');
+
+  expect((await ask(host, rollbackRequest('shop'))).error?.message).toBeUndefined();
+  expect([await generations('queue'), await generations('mail')]).toEqual(['1', '1\n1']);
+  const crashing = await release('workers-4', {
+    workers: { queue: { GENERATION: '4' }, mail: { GENERATION: '4', DEMO_MODE: 'crash' } },
+  });
+  expect(crashing.error?.hint).toMatch(/The old ones go on/);
+  expect([await generations('queue'), await generations('mail')]).toEqual(['1', '1\n1']);
+  expect(await served()).toBe('workers-4');
+});
