@@ -491,7 +491,7 @@ rm -rf /etc/apt/sources.list*; echo 'deb http://127.0.0.1:9/debian trixie main' 
   });
 
   test.each([
-    ['demo:crash', EXIT.rejected, ['ended right after its start', 'Its last words:', 'Traffic was not touched.']],
+    ['demo:crash', EXIT.rejected, ['crashed right after its start', 'Last words of', 'Traffic was not touched.']],
     [
       'demo:unhealthy',
       EXIT.rejected,
