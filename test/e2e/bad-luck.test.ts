@@ -66,7 +66,7 @@ async function dismiss(name: string): Promise<void> {
 }
 
 async function inside(name: string, script: string): Promise<string> {
-  const { stdout, stderr, exitCode } = await run(name, ['sh', '-c', script], { timeout: 120 });
+  const { stdout, stderr, exitCode } = await run(name, ['sh', '-c', script], { timeout: 300 });
   if (exitCode !== 0) throw new Error(`${script}\n${stderr}`);
   return stdout.trim();
 }
