@@ -145,7 +145,7 @@ export const app = definePlaybook({
   summary: "The app's services, started in the idle slot and switched to once they are healthy.",
   resources(context) {
     const { environment, facts } = context;
-    const { healthTimeout, command, watch, drain, hold, warm } = environment.release;
+    const { healthTimeout, command, watch, canary, drain, hold, warm } = environment.release;
     const services = Object.values(environment.services);
     const routed = routedServices(environment);
     const main = environment.services[environment.routes[0]?.paths[0]?.service ?? ''] ?? services[0];
@@ -177,6 +177,7 @@ export const app = definePlaybook({
           routes: { declared: JSON.stringify(environment.routes), files: routeFiles(context) },
           healthTimeout,
           watch,
+          canary: [...canary],
           drain,
           swap: routed.some(({ order }) => order === 'stop-first'),
           hold,

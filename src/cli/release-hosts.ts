@@ -11,6 +11,7 @@ import type { Environment, Host } from '#inventory/environment';
 import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Request } from '#protocol/plan';
+import type { Canary } from '#protocol/release';
 import { type HostSession, openHost } from '#ssh/operation';
 
 /** Milliseconds between looks at a host that another operation holds. */
@@ -21,6 +22,8 @@ export interface Released {
   readonly host: string;
   /** Whether requests go to another release than before. */
   readonly changed: boolean;
+  /** How far it has come, where it has stopped on its way to all clients. */
+  readonly paused?: Canary | undefined;
   readonly error: DeployError | undefined;
 }
 
@@ -84,9 +87,10 @@ async function releaseOn(
 ): Promise<Released> {
   const { audience, hold } = options;
   const attendance = meeting.attend(host.name);
+  let paused: Canary | undefined;
   const ended = (error?: DeployError): Released => {
     attendance.end(error === undefined);
-    return { host: host.name, changed: attendance.hasFlipped, error };
+    return { host: host.name, changed: attendance.hasFlipped, paused, error };
   };
   try {
     const say = (message: string) => audience.progress(host.name, message);
@@ -97,6 +101,7 @@ async function releaseOn(
     const together = hold ? meeting.askedOf(host.name) : { hold };
     for await (const event of session.ask(await options.request(host, session.hello.facts, together))) {
       attendance.hear(event, session);
+      if (event.type === 'release.paused') paused = event.canary;
       if (event.type === 'operation.failed') return ended(failureOf(event, host.name));
       audience.event(event);
     }

@@ -21,11 +21,20 @@ export function releaseSentences(event: Event, paint: Paint): string[] {
     }
     case 'release.resumed':
       return done(`requests waited for ${formatSeconds(event.seconds)} and go on to ${event.tag}`);
+    case 'release.canary':
+      return done(
+        `${paint.bold(`${event.percent} % of the clients get ${event.tag}`)}${paint.dim(` (the others ${event.from})`)}`,
+      );
+    case 'release.paused':
+      return done(`${event.tag} stays at ${event.canary.percent} % of the clients until somebody says how it goes on`);
     case 'release.watched': {
-      const { now, before, seconds } = event;
+      const { now, before, seconds, percent } = event;
       const errors = now.errors === 0 ? 'no error' : `${now.errors} errors`;
       const latency = now.requests === 0 ? '' : `, p99 ${asMilliseconds(now.p99)}`;
-      const then = before.requests === 0 || now.requests === 0 ? '' : ` (${asMilliseconds(before.p99)} before)`;
+      const then =
+        before.requests === 0 || now.requests === 0
+          ? ''
+          : ` (${asMilliseconds(before.p99)} ${percent === undefined ? 'before' : 'in the old slot'})`;
       return done(
         `watched for ${formatSeconds(seconds)}: ${now.requests} requests, ${errors}${latency}${paint.dim(then)}`,
       );

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { whoAsks } from '#cli/ask';
+import { abortOn, type CanaryOptions, nextText, withCanary } from '#cli/canary';
 import { wrapped } from '#cli/fit';
 import { imagesTagged, mainService, withImages } from '#cli/images';
 import { type Measured, type Probe, rateOf, startProbe } from '#cli/measure';
@@ -27,7 +28,7 @@ const AFTERWARDS = 3;
 /** Seconds of requests before the flip, so that there is something to compare with. */
 const BEFOREHAND = 2;
 
-export interface ReleaseOptions {
+export interface ReleaseOptions extends CanaryOptions {
   readonly tag?: string;
   /** `registry`, `local`, or the path of an archive. */
   readonly images?: string;
@@ -49,7 +50,7 @@ interface Plan {
 }
 
 /** The one request that brings an environment's release to a host. */
-function releaseRequest(environment: Environment, shipment: Shipment): Plan['request'] {
+function releaseRequest(environment: Environment, shipment: Shipment, pause: boolean): Plan['request'] {
   return async (host, facts, together) => {
     const { resources } = await declarationsFor(environment, host.name, facts);
     const declared = withPins(resources, shipment).find(({ kind }) => kind === 'release');
@@ -66,16 +67,17 @@ function releaseRequest(environment: Environment, shipment: Shipment): Plan['req
       release: declared.props,
       secrets: Object.values(environment.secrets),
       ...together,
+      pause,
     };
   };
 }
 
 /** What brings an environment's release live on all its hosts. */
-function planFor(environment: Environment, shipment: Shipment): Omit<Plan, 'doing'> {
+function planFor(environment: Environment, shipment: Shipment, pause = false): Omit<Plan, 'doing'> {
   return {
     environment,
     shipment,
-    request: releaseRequest(environment, shipment),
+    request: releaseRequest(environment, shipment, pause),
     hasCommand: environment.release.command !== undefined,
   };
 }
@@ -158,6 +160,18 @@ async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, 
     ...(plan.shipment === undefined ? {} : { shipment: plan.shipment }),
     ...(probe === undefined ? {} : { flipping: () => probe.flipping(), alarm: probe.loss }),
   });
+  // What was not good enough for one host is not kept on the others, nor what was lost on the way to it.
+  const stays = ({ paused, error }: Released) => paused !== undefined && error === undefined;
+  const turned = results.some(({ error }) => error !== undefined);
+  const abortPaused = () => {
+    const names = results.filter(stays).map(({ host }) => host);
+    return abortOn(
+      environment,
+      hosts.filter(({ name }) => names.includes(name)),
+      audience,
+    );
+  };
+  if (turned) await abortPaused();
   if (probe === undefined) return { results, measured: undefined };
   if (results.some(({ changed }) => changed)) await Promise.race([sleep(AFTERWARDS * 1000), probe.loss]);
   const measured = await probe.stop();
@@ -166,6 +180,7 @@ async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, 
   const late = hosts.filter(({ name }) =>
     results.some(({ host, changed, error }) => host === name && changed && !error),
   );
+  if (!turned) await abortPaused();
   await goBack(environment, late, audience);
   return {
     measured,
@@ -208,6 +223,11 @@ export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<num
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json, environment: environment.name });
   if (failed.length > 0) return exitCodeOf(failed);
+  const paused = results.find((result) => result.paused !== undefined)?.paused;
+  if (paused !== undefined) {
+    if (!json) process.stderr.write(nextText(environment.name, paused, paintFor(process.stderr)));
+    return EXIT.done;
+  }
   const changed = results.some((result) => result.changed);
   if (!json) {
     const paint = paintFor(process.stderr);
@@ -228,12 +248,12 @@ export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<num
 
 /** `deploy release`: brings a tag, or what the inventory names, live on all hosts. */
 export async function release(name: string, options: ReleaseOptions): Promise<number> {
-  const declared = await loadEnvironment(projectDirectory(options.project), name);
-  const { tag } = options;
+  const declared = withCanary(await loadEnvironment(projectDirectory(options.project), name), options);
+  const { tag, pause = false } = options;
   const environment = tag === undefined ? declared : withImages(declared, imagesTagged(declared, tag));
   const image = environment.services[mainService(environment) ?? '']?.image ?? '';
   await using shipment = await shipmentFor(environment, options.images);
-  const code = await carryOut({ ...planFor(environment, shipment), doing: `release ${tag ?? image}` }, options);
+  const code = await carryOut({ ...planFor(environment, shipment, pause), doing: `release ${tag ?? image}` }, options);
   if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
     const named = declared.services[mainService(declared) ?? '']?.image;
     const text = `  ! inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`;

@@ -1,6 +1,7 @@
 import type { Paint } from '#cli/paint';
 import { formatBytes } from '#core/units';
 import type { Event } from '#protocol/event';
+import type { Canary } from '#protocol/release';
 import type { RunningContainer } from '#protocol/running';
 
 type Status = Extract<Event, { type: 'status.read' }>;
@@ -20,6 +21,11 @@ export function ago(milliseconds: number): string {
   if (minutes < 1) return `${Math.round(minutes * 60)} s`;
   if (minutes < 120) return `${Math.floor(minutes)} min`;
   return minutes < 48 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} d`;
+}
+
+/** How many of the clients a canary has, and for how long. */
+export function shareText({ percent, since, paused }: Canary, now: number): string {
+  return `${percent} % of the clients for ${ago(now - Date.parse(since))}${paused ? ', paused' : ''}`;
 }
 
 /** An image as a person knows it: without its registry, a digest cut short. */
@@ -52,13 +58,13 @@ function containerLines(status: Status, paint: Paint, label: number, columns: nu
     const again = restarts === 0 ? '' : paint.yellow(`  restarted ${restarts} times`);
     const image = imageName(container.image).slice(0, Math.max(12, columns - label - 28));
     const line = `  ${name.padEnd(label)}${colour(text.padEnd(9))} ${since.padEnd(7)} ${paint.dim(image)}`;
-    return `${line}${idle ? paint.dim(' (warm)') : ''}${again}`;
+    return `${line}${idle ? paint.dim(part === status.canary?.slot ? ' (canary)' : ' (warm)') : ''}${again}`;
   });
 }
 
 /** How an app stands on one host, as a person reads it. `now` is in milliseconds, by this machine's clock. */
 export function statusText(status: Status, paint: Paint, columns: number, now: number): string[] {
-  const { live, warm, interrupted, maintenance, busy, certificates, disk } = status;
+  const { live, canary, warm, interrupted, maintenance, busy, certificates, disk } = status;
   const width = Math.max(LABEL, ...shownOf(status).map(({ name }) => name.length + 2));
   const line = (label: string, text: string) => `  ${label.padEnd(width)}${text}`;
   const occupied = ({ tag, release, slot }: NonNullable<Status['live']>) =>
@@ -66,6 +72,7 @@ export function statusText(status: Status, paint: Paint, columns: number, now: n
   const free = `${formatBytes(disk.freeBytes)} of ${formatBytes(disk.totalBytes)} free`;
   return [
     line('live', live === undefined ? paint.yellow('nothing was released yet') : occupied(live)),
+    ...(canary === undefined ? [] : [line('canary', `${occupied(canary)}  ${paint.yellow(shareText(canary, now))}`)]),
     ...(warm === undefined ? [] : [line('warm', occupied(warm))]),
     ...(interrupted === undefined
       ? []

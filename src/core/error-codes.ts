@@ -444,6 +444,16 @@ export const ERROR_CODES = {
     means: 'A release serves, and its workers (services without a route) do not keep running.',
     fix: 'The message has the last words of the worker; mend it and release again, or go back with `deploy rollback`.',
   },
+  'canary-open': {
+    exit: EXIT.failed,
+    means: 'A release is paused as a canary: some clients get it, and all others the one before it.',
+    fix: 'Give it to more clients with `deploy canary promote <environment>`, or to none with `deploy canary abort <environment>`.',
+  },
+  'canary-unknown': {
+    exit: EXIT.failed,
+    means: 'There is no paused canary to promote or to abort: none was begun, or it has come to its end.',
+    fix: 'See what serves with `deploy status <environment>`; `deploy release <environment> --canary 10 --pause` begins one.',
+  },
   'release-unknown': {
     exit: EXIT.failed,
     means: 'The host keeps no such release to go back to.',

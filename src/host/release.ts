@@ -1,10 +1,15 @@
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { ReleaseRequest, Request } from '#protocol/plan';
+import { abortCanary } from '#release/abort-canary';
 import { type Ear, openEar } from '#release/ear';
 import { listReleases } from '#release/list';
+import { ALONE } from '#release/manner';
+import { refusePaused } from '#release/paused';
+import { promoteCanary } from '#release/promote-canary';
 import { bringLive, hasMoved } from '#release/release';
 import { rollBack } from '#release/roll-back';
+import { readRun } from '#release/run';
 import { releaseKind } from '#resources/release';
 import { entriesOf, findBreak, readLedger } from './ledger.ts';
 import { createHost } from './machine.ts';
@@ -13,7 +18,13 @@ import { runOperation } from './operation.ts';
 type Tell = (line: string) => void;
 type Asked<Verb extends ReleaseRequest['verb']> = Extract<ReleaseRequest, { verb: Verb }>;
 
-const VERBS: readonly string[] = ['release', 'rollback', 'releases', 'history'] satisfies ReleaseRequest['verb'][];
+const VERBS: readonly string[] = [
+  'release',
+  'rollback',
+  'canary',
+  'releases',
+  'history',
+] satisfies ReleaseRequest['verb'][];
 
 /** Whether a request is about an app's releases. */
 export function isReleaseRequest(request: Request): request is ReleaseRequest {
@@ -25,11 +36,13 @@ export const releaseEar = openEar;
 
 /** Brings what was asked for live, unless it is. */
 async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
-  const { verb, app, environment, by, secrets, hold, commandElsewhere = false } = request;
-  const manner = { hold, commandElsewhere, ear };
+  const { verb, app, environment, by, secrets, hold, commandElsewhere = false, pause = false } = request;
+  const manner = { hold, commandElsewhere, pause, ear };
   const props = releaseKind.props.parse(request.release);
   const args = { tag: props.tag };
   return runOperation({ verb, app, environment, by, secrets, args, manner }, facts, tell, async (machine) => {
+    // Also where it is what serves, or the canary itself: neither is what whoever releases has in mind.
+    await refusePaused(app);
     const state = await releaseKind.read(machine, props);
     const isLive = state !== undefined && releaseKind.diff(state, props).length === 0;
     if (isLive && !(await hasMoved(machine, props, state.release))) return { changed: 0, unchanged: 1, removed: 0 };
@@ -41,9 +54,22 @@ async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: 
 async function rollback(request: Asked<'rollback'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
   const { verb, app, environment, by, to, hold = false } = request;
   const args = to === undefined ? {} : { to };
-  const manner = { hold, commandElsewhere: false, ear };
+  const manner = { ...ALONE, hold, ear };
   return runOperation({ verb, app, environment, by, secrets: [], args, manner }, facts, tell, async (machine) => {
     await rollBack(machine, app, to);
+    return { changed: 1, unchanged: 0, removed: 0 };
+  });
+}
+
+/** Takes a paused canary further, or back. */
+async function canary(request: Asked<'canary'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
+  const { verb, app, environment, by, action, hold } = request;
+  const run = await readRun(app);
+  const args = { action, ...(run === undefined ? {} : { release: run.release, tag: run.tag }) };
+  const manner = { ...ALONE, hold, ear };
+  return runOperation({ verb, app, environment, by, secrets: [], args, manner }, facts, tell, async (machine) => {
+    if (action === 'promote') await promoteCanary(machine, app);
+    else await abortCanary(machine, app);
     return { changed: 1, unchanged: 0, removed: 0 };
   });
 }
@@ -81,6 +107,8 @@ export async function answerRelease(request: ReleaseRequest, facts: Facts, ear: 
       return release(request, facts, ear, tell);
     case 'rollback':
       return rollback(request, facts, ear, tell);
+    case 'canary':
+      return canary(request, facts, ear, tell);
     case 'releases': {
       const { app } = request;
       return look(facts, tell, async (host) => {

@@ -14,6 +14,7 @@ import {
   waysAnswerSchema,
 } from '#protocol/plan';
 import type { Ear } from '#release/ear';
+import { ALONE } from '#release/manner';
 import { attach } from './attach.ts';
 import { converge } from './converge.ts';
 import { readFacts } from './facts.ts';
@@ -65,7 +66,7 @@ function hearing(): Laptop & { hear(line: string): void; hangUp(): void } {
 
 async function operate(request: ConvergeRequest, facts: Facts, laptop: Laptop, ear: Ear): Promise<number> {
   const { verb, app, environment, by, secrets, hold = false, commandElsewhere = false } = request;
-  const manner = { hold, commandElsewhere, ear };
+  const manner = { ...ALONE, hold, commandElsewhere, ear };
   const doing = { verb, app, environment, by, secrets, readsOnly: verb === 'plan', manner };
   return runOperation(doing, facts, tell, (machine, emit) => converge(machine, request, emit, laptop));
 }

@@ -9,9 +9,9 @@ import { noteRecovered } from './recovered.ts';
 export const SETTLE = 'settle';
 
 /**
- * Ends what a release has left to be ended later, started by systemd: the slot that was kept warm, and a release that
- * was interrupted while requests waited for it. Rejects with `locked`, and is started again by systemd, where an operation
- * is at work on the host.
+ * Ends what a release has left to be ended later, started by systemd: the slot that was kept warm, a release that was
+ * interrupted while requests waited for it, and a canary that was interrupted or has turned bad. Rejects with `locked`,
+ * and is started again by systemd, where an operation is at work on the host.
  */
 export async function settle(): Promise<number> {
   const by = 'systemd timer';

@@ -3,7 +3,7 @@ import { parseCertificate } from '#certificates/stored';
 import type { EventBody } from '#protocol/event';
 import type { RunningContainer } from '#protocol/running';
 import { readWarm } from '#release/list';
-import { isOver, readRun } from '#release/run';
+import { canaryOf, isOver, isPaused, readRun } from '#release/run';
 import { readSlots, type Slot } from '#release/slots';
 import { certificatePaths } from '#resources/certificate-terms';
 import type { Host } from '#resources/resource';
@@ -67,11 +67,15 @@ export async function readStatus(host: Host, app: string): Promise<Status> {
   const live = slots.live === undefined ? undefined : occupied(slots.live);
   const other = slots.live === undefined ? undefined : occupied(slots.live === 'blue' ? 'green' : 'blue');
   // While somebody is at work the release is on its way, not left on it.
-  const interrupted = run === undefined || isOver(run) || holder !== undefined ? undefined : run;
+  const interrupted = run === undefined || isOver(run) || isPaused(run) || holder !== undefined ? undefined : run;
+  const canary = run === undefined ? undefined : canaryOf(run);
   return {
     type: 'status.read',
     app,
     ...(live === undefined ? {} : { live }),
+    ...(run === undefined || canary === undefined
+      ? {}
+      : { canary: { release: run.release, tag: run.tag, slot: run.slot, ...canary } }),
     ...(other === undefined || other.release !== warm ? {} : { warm: other }),
     ...(interrupted === undefined
       ? {}

@@ -15,6 +15,12 @@ function composeSeconds(text: unknown): number {
   return parts.reduce((sum, part) => sum + (parseDuration(part) ?? 0), 0);
 }
 
+/** A service that a route leads to and that cannot run twice; undefined where there is none. */
+export function swapped(inventory: unknown, routed: ReadonlySet<string>): string | undefined {
+  const services = entriesOf(field(inventory, 'services'));
+  return services.find(([name, service]) => routed.has(name) && orderOf(service) === 'stop-first')?.[0];
+}
+
 /** Checks services that cannot run twice, given those that a route leads to. */
 export function checkSwaps(inventory: unknown, routed: ReadonlySet<string>, fault: Fault): void {
   const declared = field(inventory, 'release', 'hold');

@@ -1,5 +1,6 @@
+import { parseDuration } from '#core/units';
 import { checkHardening, hardeningRegrets } from '#inventory/check-hardening';
-import { checkSwaps, sharedVolumes } from '#inventory/check-swaps';
+import { checkSwaps, sharedVolumes, swapped } from '#inventory/check-swaps';
 import { canonicalDomain, isUntagged } from '#inventory/formats';
 import type { Path } from '#inventory/tree';
 
@@ -27,6 +28,7 @@ export function checkRelations(inventory: unknown, fault: Fault): void {
   checkOrder(inventory, fault);
   checkSwaps(inventory, routedTo(inventory), fault);
   checkPools(inventory, fault);
+  checkCanary(inventory, fault);
   checkHardening(inventory, fault);
 }
 
@@ -171,6 +173,20 @@ function checkPools(inventory: unknown, fault: Fault): void {
     if (prefix === undefined) fault([...path, 'base'], 'is one address; write a network like 172.29.0.0/16');
     else if (size < Number(prefix)) fault([...path, 'size'], `is larger than the whole pool; at least ${prefix}`);
     else if (size > (address.includes(':') ? 126 : 30)) fault([...path, 'size'], 'leaves no address for a container');
+  }
+}
+
+function checkCanary(inventory: unknown, fault: Fault): void {
+  const release = field(inventory, 'release');
+  const steps = field(release, 'canary');
+  if (!Array.isArray(steps) || steps.length === 0) return;
+  const path: Path = ['release', 'canary'];
+  if (parseDuration(String(field(release, 'watch'))) === 0) {
+    fault(path, 'is tried on some clients without being watched; give release.watch a time, such as 30s');
+  }
+  const single = swapped(inventory, routedTo(inventory));
+  if (single !== undefined) {
+    fault(path, `has two releases run side by side, and services.${single} cannot run twice (order: stop-first)`);
   }
 }
 

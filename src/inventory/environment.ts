@@ -170,6 +170,8 @@ export interface Release {
   readonly command: string | readonly string[] | undefined;
   /** Seconds after the flip in which the release is compared with the one before; zero for none. */
   readonly watch: number;
+  /** The shares of all clients, in percent and ascending, that get a release before all do; empty for none. */
+  readonly canary: readonly number[];
   /** Seconds the old containers have to finish their requests. */
   readonly drain: number;
   /** Seconds that requests wait at most while what cannot run twice is swapped. */

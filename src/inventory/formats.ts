@@ -77,3 +77,9 @@ export function domainFault(text: string): string | undefined {
   if (!valid) return 'is no valid domain name';
   return labels.length < 2 ? 'is a single label; a public domain has a dot in it' : undefined;
 }
+
+/** Why a release cannot be tried on these shares of the clients one after the other; undefined where it can. */
+export function canaryFault(steps: readonly number[]): string | undefined {
+  const at = steps.findIndex((step, index) => index > 0 && step <= (steps[index - 1] ?? 0));
+  return at < 0 ? undefined : `goes from ${steps[at - 1]} to ${steps[at]}; each step is larger than the one before`;
+}

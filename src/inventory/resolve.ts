@@ -75,6 +75,7 @@ export function resolveEnvironment(
       images: inventory.release.images,
       command: inventory.release.command,
       watch: seconds(inventory.release.watch),
+      canary: inventory.release.canary,
       drain: seconds(inventory.release.drain),
       hold: seconds(inventory.release.hold),
       warm: seconds(inventory.release.warm),

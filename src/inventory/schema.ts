@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { parseDuration } from '#core/units';
-import { DURATION, domainFault, NAME, networkFault, SIZE, USER } from '#inventory/formats';
+import { canaryFault, DURATION, domainFault, NAME, networkFault, SIZE, USER } from '#inventory/formats';
 import { composeHealthcheck, container, image, resources } from '#inventory/schema-container';
 
 const duration = z.string().regex(DURATION, 'is no duration; write it like 30s, 10m, 1h or 30d');
@@ -16,6 +16,11 @@ const network = z.string().check((context) => {
 
 const domain = z.string().check((context) => {
   const fault = domainFault(context.value);
+  if (fault !== undefined) context.issues.push({ code: 'custom', message: fault, input: context.value });
+});
+
+const canary = z.array(z.int().min(1).max(99)).check((context) => {
+  const fault = canaryFault(context.value);
   if (fault !== undefined) context.issues.push({ code: 'custom', message: fault, input: context.value });
 });
 
@@ -375,6 +380,11 @@ export const inventory = z
           .default('10s')
           .describe(
             'The time after the flip in which errors, latency and crashes are compared with those before; a worse release is taken back. `0s` for none.',
+          ),
+        canary: canary
+          .default([])
+          .describe(
+            'The shares of all clients, in percent, that get the new version before all do: [10, 50]. With each it is watched for the time of `watch` beside the old one. Default: none.',
           ),
         drain: duration.default('30s').describe('The time the old containers have to finish their requests.'),
         hold: duration

@@ -2,7 +2,8 @@ import * as z from 'zod';
 
 /**
  * How far a release has come. Each is on the host's disk before the next begins: whatever ends a run before `flipped` is
- * undone by the next operation, at `flipped` and after it is finished.
+ * undone by the next operation, at `flipped` and after it is finished. A release that is paused at `canary` stays there
+ * until somebody says what becomes of it.
  */
 export const RELEASE_STATES = [
   'preflight',
@@ -11,6 +12,7 @@ export const RELEASE_STATES = [
   'held',
   'started',
   'gated',
+  'canary',
   'flipped',
   'watched',
   'drained',
@@ -43,6 +45,16 @@ export const releaseRequests = [
     /** Stop after the gate, say `release.ready` and wait for the laptop's word. */
     hold: z.boolean(),
     commandElsewhere,
+    /** End after each step of the canary, and leave the release there until `canary` says how it goes on. */
+    pause: z.boolean().optional(),
+  }),
+  z.strictObject({
+    verb: z.literal('canary'),
+    ...asked,
+    /** To the next step of a paused canary, or to all clients after the last; or back to none. */
+    action: z.enum(['promote', 'abort']),
+    /** As for `release`, before anything is changed. */
+    hold: z.boolean(),
   }),
   z.strictObject({
     verb: z.literal('rollback'),
@@ -70,6 +82,18 @@ export const releaseRequests = [
 export const releaseWordSchema = z.strictObject({ release: z.enum(['start', 'flip', 'abort', 'here']) });
 export type ReleaseWord = z.infer<typeof releaseWordSchema>;
 
+/** The share of all clients that a release gets before it gets them all. */
+export const canarySchema = z.strictObject({
+  percent: z.number().int(),
+  /** The share after the next promotion; left out where that is all. */
+  next: z.number().int().optional(),
+  /** ISO 8601: since when it gets this share. */
+  since: z.string(),
+  /** Whether it waits for somebody to promote or abort it; else a run is under way. */
+  paused: z.boolean(),
+});
+export type Canary = z.infer<typeof canarySchema>;
+
 /** A release as `releases.listed` names it. */
 export const listedReleaseSchema = z.strictObject({
   id: z.string(),
@@ -79,7 +103,9 @@ export const listedReleaseSchema = z.strictObject({
   by: z.string(),
   /** The image of each service, by its digest where one is known. */
   services: z.record(z.string(), z.string()),
-  state: z.enum(['live', 'warm', 'kept', 'failed']),
+  state: z.enum(['live', 'canary', 'warm', 'kept', 'failed']),
+  /** How far it has come among the clients, where its state is `canary`. */
+  canary: canarySchema.optional(),
   /** The release that served when this one came. */
   previous: z.string().optional(),
 });
@@ -127,6 +153,17 @@ export const releaseEvents = [
   }),
   /** The new slot answers well; the flip waits for the laptop's word. */
   z.strictObject({ type: z.literal('release.ready'), ...release, slot: slotSchema }),
+  /** Requests of so many clients in a hundred go to the release from now on. */
+  z.strictObject({
+    type: z.literal('release.canary'),
+    ...release,
+    slot: slotSchema,
+    percent: z.number().int(),
+    /** The tag that the other clients get. */
+    from: z.string(),
+  }),
+  /** The canary stays at its share, and the operation is over. */
+  z.strictObject({ type: z.literal('release.paused'), ...release, canary: canarySchema }),
   /** All new requests go to the release from now on. */
   z.strictObject({
     type: z.literal('release.flipped'),
@@ -144,11 +181,16 @@ export const releaseEvents = [
     ...release,
     seconds: z.number(),
   }),
-  /** What the new slot did in the watch's window, and what the old one had done before it. */
+  /**
+   * What the new slot did in the watch's window, and what the old one had done before it: in a canary, what the old one
+   * did in the same window.
+   */
   z.strictObject({
     type: z.literal('release.watched'),
     ...release,
     seconds: z.number(),
+    /** The share of all clients that the new slot had, in percent, where it had not all. */
+    percent: z.number().int().optional(),
     now: watchFigures,
     before: watchFigures,
   }),

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { RELEASE_STATES, slotSchema } from '#protocol/release';
+import { canarySchema, RELEASE_STATES, slotSchema } from '#protocol/release';
 
 /** What may be asked of an app that runs, without a change to what it is. */
 export const runningRequests = [
@@ -59,6 +59,8 @@ export const runningEvents = [
     type: z.literal('status.read'),
     app: z.string(),
     live: occupied.optional(),
+    /** What some of the clients get; `percent` and the rest say how many, and since when. */
+    canary: occupied.extend(canarySchema.shape).optional(),
     warm: occupied.optional(),
     /** A release that a killed run has left on its way. */
     interrupted: z.strictObject({ release: z.string(), tag: z.string(), state: z.enum(RELEASE_STATES) }).optional(),

@@ -4,6 +4,8 @@ import type { Slot } from './slots.ts';
 
 /** One request as nginx has written it down. */
 export interface Request {
+  /** Milliseconds since 1970, at the end of the request and cut down to a second. */
+  readonly at: number;
   readonly slot: string;
   readonly status: number;
   /** Seconds until the answer was complete. */
@@ -19,9 +21,9 @@ const OURS = /^slipway-/;
 /** A line of the log; undefined where it is none, or one of our own questions. */
 export function parseLine(line: string): Request | undefined {
   try {
-    const { slot, status, seconds, agent } = JSON.parse(line) as Record<string, string>;
+    const { time = '', slot, status, seconds, agent } = JSON.parse(line) as Record<string, string>;
     if (slot === undefined || status === undefined || OURS.test(agent ?? '')) return undefined;
-    return { slot, status: Number(status), seconds: Number(seconds) };
+    return { at: Date.parse(time), slot, status: Number(status), seconds: Number(seconds) };
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@ import type { Host } from '#resources/resource';
 import { awaitCommand } from './command.ts';
 import { removeAll, stopAll } from './containers.ts';
 import { drained } from './drain.ts';
+import { endCanary } from './end-canary.ts';
 import { setWarm } from './flags.ts';
 import { addressesIn, occupy, reach } from './passage.ts';
 import { prune } from './prune.ts';
@@ -41,6 +42,7 @@ async function drainOld(host: Host, app: string, run: Run): Promise<void> {
  */
 export async function finish(host: Host, app: string, run: Run): Promise<void> {
   if (run.swaps === true) await letGo(host, app, run);
+  if (run.canary !== undefined) await endCanary(host, app);
   const [failure] = await Promise.all([
     replaceWorkers(host, app, run).then(
       () => undefined,
@@ -96,6 +98,7 @@ export async function undo(host: Host, app: string, run: Run, why: string): Prom
 export async function takeBack(host: Host, app: string, run: Run, why: string): Promise<void> {
   const { previous } = run;
   if (previous === undefined) return;
+  if (run.canary !== undefined) await endCanary(host, app);
   if (run.swaps === true) await takeBackBySwap(host, app, run);
   else await flip(app, previous.slot);
   host.tell({ type: 'release.taken-back', app, release: run.release, tag: run.tag, why });

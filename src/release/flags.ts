@@ -1,4 +1,4 @@
-import { mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceText, syncFolder } from './durable.ts';
 import { otherSlot, type Slot } from './slots.ts';
@@ -21,7 +21,6 @@ const CLIENTS = 100;
 export async function setCanary(app: string, live: Slot, percent: number): Promise<void> {
   const folder = flagsOf(app);
   const link = join(folder, 'canary');
-  const before = await readlink(link).catch(() => undefined);
   await mkdir(folder, { recursive: true, mode: 0o755 });
   if (percent > 0) {
     const name = `canary-${otherSlot(live)}-${percent}`;
@@ -33,12 +32,13 @@ export async function setCanary(app: string, live: Slot, percent: number): Promi
     await rm(`${link}.next`, { force: true });
     await symlink(name, `${link}.next`);
     await rename(`${link}.next`, link);
-    if (before !== undefined && before !== name) await rm(join(folder, before), { recursive: true, force: true });
   } else {
     await rm(link, { force: true });
-    if (before !== undefined) await rm(join(folder, before), { recursive: true, force: true });
   }
   await syncFolder(folder);
+  const named = await readlink(link).catch(() => undefined);
+  const left = (await readdir(folder)).filter((name) => name.startsWith('canary-') && name !== named);
+  for (const name of left) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 /**

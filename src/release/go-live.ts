@@ -1,7 +1,9 @@
 import { asDeployError, DeployError } from '#core/errors';
-import { AccessLog } from './access-log.ts';
+import { AccessLog, type Request } from './access-log.ts';
+import { climb, type Ladder, NO_CANARY } from './canary.ts';
 import { doorsOf } from './door.ts';
 import { aborted, type Ear, toldTo } from './ear.ts';
+import { endCanary } from './end-canary.ts';
 import { finish, takeBack, undo } from './finish.ts';
 import { setWarm } from './flags.ts';
 import { gate, gateThroughProxy } from './gate.ts';
@@ -11,13 +13,14 @@ import { installRoutes } from './routes.ts';
 import { flip, projectOf, releaseFolder } from './slots.ts';
 import { createSlot, startCreated } from './start.ts';
 import { letGo, Swap } from './swap.ts';
-import { watch } from './watch.ts';
+import { beforeFlip, watch } from './watch.ts';
 
 function refuseAborted({ isAborted }: Ear): void {
   if (isAborted) throw aborted();
 }
 
-async function waitForWord({ host, app, run }: Passage): Promise<void> {
+/** Tells the laptop that a release is ready, and waits for its word. */
+export async function waitForWord({ host, app, run }: Passage): Promise<void> {
   host.tell({ type: 'release.ready', app, release: run.release, tag: run.tag, slot: run.slot });
   await toldTo('flip', host.manner);
 }
@@ -51,17 +54,33 @@ async function startAndGate(
   return started.names;
 }
 
-async function watchOver(passage: Passage, options: Parameters<typeof watch>[3]): Promise<void> {
+/** For how many seconds a release is watched, and with what. */
+interface Watching {
+  readonly seconds: number;
+  readonly log: AccessLog;
+  readonly earlier: readonly Request[];
+}
+
+async function watchOver(passage: Passage, { seconds, log, earlier }: Watching): Promise<void> {
   const { host, app, run } = passage;
   const { release, tag, slot, previous } = run;
-  if (previous === undefined || options.seconds === 0) return;
-  const { bad, ...seen } = await watch(host, projectOf(app, slot), slot, options);
-  host.tell({ type: 'release.watched', app, release, tag, ...seen });
+  if (previous === undefined || seconds === 0) return;
+  const {
+    bad,
+    seen: _,
+    ...figures
+  } = await watch(host, projectOf(app, slot), slot, {
+    seconds,
+    log,
+    ear: host.manner.ear,
+    measure: beforeFlip(earlier, slot),
+  });
+  host.tell({ type: 'release.watched', app, release, tag, ...figures });
   if (bad === undefined) return passage.reach('watched');
   await takeBack(host, app, run, bad);
   throw new DeployError(
     'release-taken-back',
-    `${tag} was taken back ${Math.round(seen.seconds)} s after the flip, and ${previous.tag} serves again: ${bad}.`,
+    `${tag} was taken back ${Math.round(figures.seconds)} s after the flip, and ${previous.tag} serves again: ${bad}.`,
     {
       hint: `Its containers are kept: \`docker logs\` on the host shows more, and so does /var/log/nginx/${app}.json.`,
     },
@@ -75,7 +94,7 @@ async function watchOver(passage: Passage, options: Parameters<typeof watch>[3])
 export async function goLive(
   passage: Passage,
   prepare: () => Promise<ReleaseRecord>,
-  { watches = true }: { readonly watches?: boolean } = {},
+  { canary = NO_CANARY, watches = true }: { readonly canary?: Ladder; readonly watches?: boolean } = {},
 ): Promise<void> {
   const { host, app } = passage;
   const { hold, ear } = host.manner;
@@ -85,6 +104,7 @@ export async function goLive(
   before.catch(() => undefined);
   let seconds = 0;
   let swap: Swap | undefined;
+  let ladder = NO_CANARY;
   try {
     const record = await prepare();
     if (watches) seconds = record.props.watch;
@@ -95,6 +115,8 @@ export async function goLive(
     const containers = passage.run.wasWarm === true ? undefined : await startAndGate(passage, record, ear, swap);
     await passage.reach('gated');
     if (hold && swap === undefined) await waitForWord(passage);
+    // Without requests, or without another release beside it, there is nothing to share.
+    if (doorsOf(record, passage.run.slot).length > 0 && passage.run.previous !== undefined) ladder = canary;
     if (containers !== undefined) {
       const { release, tag, slot } = passage.run;
       await occupy(app, slot, { release, tag, containers });
@@ -107,15 +129,32 @@ export async function goLive(
     });
     throw error;
   }
-  const { release, tag, slot, previous } = passage.run;
+  if (ladder.steps.length > 0 && swap === undefined) {
+    await before;
+    const seen = await climb(passage, ladder, log);
+    if (seen !== undefined) await cutOver(passage, { seconds, log, earlier: seen });
+    return;
+  }
   // From here on what is logged is of the new release; the most of it was read before it began.
   const earlier = [...(await before), ...(await log.read())];
-  if (previous !== undefined && swap === undefined) await setWarm(app, true);
+  await cutOver(passage, { seconds, log, earlier, swaps: swap !== undefined });
+}
+
+/** Sends all requests to a release that has proven itself, watches it and brings it to its end. */
+export async function cutOver(
+  passage: Passage,
+  { swaps = false, ...watching }: Watching & { readonly swaps?: boolean },
+): Promise<void> {
+  const { host, app } = passage;
+  const { release, tag, slot, previous, canary } = passage.run;
+  if (previous !== undefined && !swaps) await setWarm(app, true);
   await flip(app, slot);
-  if (swap !== undefined) await letGo(host, app, { release, tag });
+  if (swaps) await letGo(host, app, { release, tag });
   const from = previous === undefined ? {} : { from: previous.tag };
   host.tell({ type: 'release.flipped', app, release, tag, slot, ...from, seconds: performance.now() / 1000 });
   await passage.reach('flipped');
-  await watchOver(passage, { seconds, log, earlier, ear });
+  // Its flags say nothing any more, but would again if the release were taken back.
+  if (canary !== undefined) await endCanary(host, app);
+  await watchOver(passage, watching);
   await finish(host, app, passage.run);
 }

@@ -2,6 +2,7 @@ import type { ListedRelease } from '#protocol/release';
 import type { Host } from '#resources/resource';
 import { containersOf, nameOf } from './containers.ts';
 import { storedReleases } from './record.ts';
+import { canaryOf, readRun } from './run.ts';
 import { otherSlot, projectOf, readSlots } from './slots.ts';
 
 /** The releases of an app on this host, the one that was live last first. */
@@ -18,6 +19,9 @@ export async function readWarm(host: Host, app: string): Promise<string | undefi
   const slot = slots.live === undefined ? undefined : otherSlot(slots.live);
   const occupant = slot === undefined ? undefined : slots[slot];
   if (slot === undefined || occupant === undefined || occupant.containers.length === 0) return undefined;
+  const run = await readRun(app);
+  // What some of the clients get is nothing to go back to.
+  if (run?.release === occupant.release && canaryOf(run) !== undefined) return undefined;
   const running = (await containersOf(host, projectOf(app, slot)))
     .filter(({ State }) => State === 'running')
     .map(nameOf);
@@ -26,11 +30,27 @@ export async function readWarm(host: Host, app: string): Promise<string | undefi
 
 /** What is there to go back to. */
 export async function listReleases(host: Host, app: string): Promise<Listing> {
-  const [slots, stored, warm] = await Promise.all([readSlots(app), storedReleases(app), readWarm(host, app)]);
+  const [slots, stored, warm, run] = await Promise.all([
+    readSlots(app),
+    storedReleases(app),
+    readWarm(host, app),
+    readRun(app),
+  ]);
+  const tried = run === undefined ? undefined : canaryOf(run);
   const live = slots.live === undefined ? undefined : slots[slots.live]?.release;
   const releases = stored.map(({ record, outcome }): ListedRelease => {
     const { id, tag, createdAt, by, images, previous } = record;
-    const state = id === live ? 'live' : id === warm ? 'warm' : outcome?.served === true ? 'kept' : 'failed';
+    const canary = run?.release === id ? tried : undefined;
+    const state =
+      canary !== undefined
+        ? 'canary'
+        : id === live
+          ? 'live'
+          : id === warm
+            ? 'warm'
+            : outcome?.served === true
+              ? 'kept'
+              : 'failed';
     return {
       id,
       tag,
@@ -38,6 +58,7 @@ export async function listReleases(host: Host, app: string): Promise<Listing> {
       by,
       services: Object.fromEntries(Object.entries(images).map(([service, { digest }]) => [service, digest])),
       state,
+      ...(canary === undefined ? {} : { canary }),
       ...(previous === undefined ? {} : { previous }),
     };
   });

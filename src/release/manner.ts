@@ -6,8 +6,10 @@ export interface Manner {
   readonly hold: boolean;
   /** The release command runs on another host: wait for the laptop's word before the new slot is started. */
   readonly commandElsewhere: boolean;
+  /** End after each step of the canary, until somebody says how it goes on. */
+  readonly pause: boolean;
   readonly ear: Ear;
 }
 
 /** Without asking back. */
-export const ALONE: Manner = { hold: false, commandElsewhere: false, ear: DEAF };
+export const ALONE: Manner = { hold: false, commandElsewhere: false, pause: false, ear: DEAF };

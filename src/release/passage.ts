@@ -42,6 +42,13 @@ export class Passage {
     };
   }
 
+  /** The passage of a release that has paused on its way. */
+  static of(host: Host, app: string, slots: Slots, run: Run): Passage {
+    const passage = new Passage(host, app, slots, run);
+    passage.run = run;
+    return passage;
+  }
+
   async reach(state: ReleaseState): Promise<void> {
     this.run = await reach(this.host, this.app, this.run, state);
   }

@@ -6,14 +6,17 @@ import { runCommand } from './command.ts';
 import { containersOf, nameOf } from './containers.ts';
 import { doorsOf } from './door.ts';
 import { toldTo } from './ear.ts';
+import { endCanary } from './end-canary.ts';
 import { gate } from './gate.ts';
 import { goLive } from './go-live.ts';
 import { identitiesOf, releaseIdOf } from './identities.ts';
 import { dropImages, pinImages } from './images.ts';
 import { empty, occupy, Passage } from './passage.ts';
+import { readPaused, refusePaused } from './paused.ts';
 import { preflight } from './preflight.ts';
 import { type ReleaseRecord, readRecord, stage, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
+import type { PausedRun } from './run.ts';
 import { forgetReleases, PARTS, projectOf, readSlots, releaseFolder, type Slot, type Slots } from './slots.ts';
 import { compose } from './start.ts';
 import { forgetSwaps } from './swap.ts';
@@ -38,6 +41,8 @@ export interface Live {
   readonly workers: string | undefined;
   /** What each image is, by its reference. */
   readonly images: Readonly<Record<string, string>>;
+  /** The release that some of the clients get, where that is to stay so for now. */
+  readonly canary: (Content & { readonly run: PausedRun }) | undefined;
 }
 
 /**
@@ -53,6 +58,12 @@ function imagesIn(record: ReleaseRecord | undefined): Readonly<Record<string, st
   return Object.fromEntries(Object.values(record?.images ?? {}).map(({ declared, digest }) => [declared, digest]));
 }
 
+type Content = Pick<Live, 'declared' | 'images'>;
+
+function contentOf(record: ReleaseRecord | undefined, id: string): Content {
+  return { declared: record?.declared ?? id, images: imagesIn(record) };
+}
+
 /** Whether the live images are those that the laptop vouches for; where it vouches for none, they are. */
 export function arePinned(images: Readonly<Record<string, string>>, { pins = {} }: ReleaseProps): boolean {
   return Object.entries(pins).every(([reference, pin]) => images[reference] === pin);
@@ -64,7 +75,8 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
   if (slots.live === undefined) return undefined;
   const occupant = slots[slots.live];
   if (occupant === undefined) return undefined;
-  const [serving, working] = await Promise.all([
+  const [paused, serving, working] = await Promise.all([
+    readPaused(app),
     containersOf(host, projectOf(app, slots.live)),
     slots.workers === undefined ? [] : containersOf(host, projectOf(app, 'workers')),
   ]);
@@ -73,12 +85,15 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
   const wanted = [...occupant.containers, ...(slots.workers?.containers ?? [])];
   return {
     release: occupant.release,
-    declared: record?.declared ?? occupant.release,
+    ...contentOf(record, occupant.release),
     tag: occupant.tag,
     slot: slots.live,
     missing: wanted.filter((name) => !running.has(name)),
     workers: slots.workers?.release,
-    images: imagesIn(record),
+    canary:
+      paused === undefined
+        ? undefined
+        : { run: paused, ...contentOf(await readRecord(app, paused.release), paused.release) },
   };
 }
 
@@ -115,7 +130,7 @@ export async function hasMoved(host: Host, props: ReleaseProps, live: string): P
 
 /** Brings a release live, or starts what is missing of it where it is live already. */
 export async function bringLive(host: Host, props: ReleaseProps, { anew = false }: Asking = {}): Promise<void> {
-  const { app, tag } = props;
+  const { app, tag, canary: steps, watch } = props;
   await recover(host, app);
   const slots = await readSlots(app);
   const declared = declaredId(props);
@@ -125,25 +140,31 @@ export async function bringLive(host: Host, props: ReleaseProps, { anew = false 
   if (isLive && !(anew && (await hasMoved(host, props, old.release)))) {
     return revive(host, props, old.release, slots);
   }
+  await refusePaused(app);
 
   const identities = await identitiesOf(host, props);
   const id = releaseIdOf(declared, identities);
   const passage = new Passage(host, app, slots, { release: id, tag });
   const { slot } = passage.run;
-  await goLive(passage, async () => {
-    await passage.reach('preflight');
-    // What cannot run twice needs no room for two.
-    const live = slots.live === undefined || props.swap ? undefined : projectOf(app, slots.live);
-    await preflight(host, live, projectOf(app, slot));
-    const images = await pinImages(host, app, props, identities);
-    const previous = old === undefined ? {} : { previous: old.release };
-    const record = await stage(props, { id, declared, by: host.by, images, ...previous });
-    await passage.reach('pulled');
-    await empty(host, app, slot);
-    if (props.command !== undefined) await prepareData(host, app, id);
-    await passage.reach('commanded');
-    return record;
-  });
+  const { pause } = host.manner;
+  await goLive(
+    passage,
+    async () => {
+      await passage.reach('preflight');
+      // What cannot run twice needs no room for two.
+      const live = slots.live === undefined || props.swap ? undefined : projectOf(app, slots.live);
+      await preflight(host, live, projectOf(app, slot));
+      const images = await pinImages(host, app, props, identities);
+      const previous = old === undefined ? {} : { previous: old.release };
+      const record = await stage(props, { id, declared, by: host.by, images, ...previous });
+      await passage.reach('pulled');
+      await empty(host, app, slot);
+      if (props.command !== undefined) await prepareData(host, app, id);
+      await passage.reach('commanded');
+      return record;
+    },
+    { canary: { steps, watch, pause } },
+  );
 }
 
 /** Takes an app's containers, slots, images and releases off the host. */
@@ -151,6 +172,7 @@ export async function retire(host: Host, app: string): Promise<void> {
   const slots = await readSlots(app);
   await clearTimer(host, app);
   await forgetSwaps(host, app);
+  await endCanary(host, app);
   for (const part of [...PARTS, 'command'] as const) {
     const release = part === 'command' ? undefined : slots[part]?.release;
     const directory = `${releaseFolder(app, release ?? 'none')}/${part}`;

@@ -6,6 +6,7 @@ import { goLive, routeFor } from './go-live.ts';
 import { recallImages } from './images.ts';
 import { readWarm } from './list.ts';
 import { empty, Passage } from './passage.ts';
+import { refusePaused } from './paused.ts';
 import { type ReleaseRecord, readOutcome, type Stored, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
 import { otherSlot, projectOf, readSlots, type Slots } from './slots.ts';
@@ -59,6 +60,7 @@ async function previousOf(app: string, slots: Slots, live: string): Promise<stri
  */
 export async function rollBack(host: Host, app: string, to: string | undefined): Promise<void> {
   await recover(host, app);
+  await refusePaused(app);
   const slots = await readSlots(app);
   const old = slots.live === undefined ? undefined : slots[slots.live];
   if (old === undefined) throw unknown(`${app} was never released on this host.`, app);

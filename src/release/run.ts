@@ -1,7 +1,25 @@
 import { join } from 'node:path';
-import type { ReleaseState } from '#protocol/release';
+import type { ReleaseState, Canary as Shown } from '#protocol/release';
 import { asText, readJson, replaceText } from './durable.ts';
 import { releasesOf, type Slot } from './slots.ts';
+
+/** How far a release has come among the clients before it gets all of them. */
+export interface Canary {
+  /** The share of all clients that it gets. */
+  readonly percent: number;
+  /** The shares after this one, before the flip. */
+  readonly rest: readonly number[];
+  /** ISO 8601: since when it gets this share. */
+  readonly since: string;
+  /** Seconds that each share is watched. */
+  readonly watch: number;
+  /** Whether the run ends after each share, until somebody says how it goes on. */
+  readonly pause: boolean;
+  /** Whether it has ended so. */
+  readonly isPaused: boolean;
+  /** Containers that Docker had started again before. */
+  readonly restarts: number;
+}
 
 /** A release on its way, as the host remembers it. */
 export interface Run {
@@ -20,6 +38,8 @@ export interface Run {
   readonly swaps?: boolean;
   /** It serves, or did, and the release before it is being brought back. */
   readonly goesBack?: boolean;
+  /** The last share of the clients that it got before it got all; undefined where it was tried on none. */
+  readonly canary?: Canary;
   /** Why it was not brought to its end. */
   readonly why?: string;
 }
@@ -32,6 +52,26 @@ export function isOver({ state }: Run): boolean {
   return OVER.has(state);
 }
 
+/** A run that has ended for now, with some of the clients on its release, and waits for somebody to say how it goes on. */
+export type PausedRun = Run & Required<Pick<Run, 'canary' | 'previous'>>;
+
+/** Whether a run waits for somebody to say how it goes on. */
+export function isPaused(run: Run): run is PausedRun {
+  return run.state === 'canary' && run.canary?.isPaused === true && run.previous !== undefined;
+}
+
+/** How far a release has come among the clients, as it is shown; undefined where it is no canary. */
+export function canaryOf({ state, canary }: Run): Shown | undefined {
+  if (state !== 'canary' || canary === undefined) return undefined;
+  const {
+    percent,
+    rest: [next],
+    since,
+    isPaused: paused,
+  } = canary;
+  return { percent, since, paused, ...(next === undefined ? {} : { next }) };
+}
+
 /**
  * What is to be done about a run that was killed, by its last state and where requests go: the flag is asked by every
  * request, so it is right where the two differ.
@@ -42,7 +82,8 @@ export function remedy(run: Run, flagged: Slot): 'nothing' | 'undo' | 'finish' |
   if (run.previous === undefined) return SERVED.has(run.state) ? 'finish' : 'undo';
   if (run.goesBack === true) return 'take back';
   if (flagged === run.slot) return 'finish';
-  return SERVED.has(run.state) ? 'take back' : 'undo';
+  if (isPaused(run)) return 'nothing';
+  return run.state === 'canary' || SERVED.has(run.state) ? 'take back' : 'undo';
 }
 
 function runFile(app: string): string {

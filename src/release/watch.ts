@@ -25,16 +25,28 @@ const LIMITS = {
 const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;
 const milliseconds = (seconds: number): string => `${Math.round(seconds * 1000)} ms`;
 
-/** Why the new slot is worse than the old one was; undefined where it is not. Latency counts only at the window's end. */
-export function judge(now: WatchFigures, before: WatchFigures, isOver: boolean): string | undefined {
+/** The figures that a new slot is held against, and when they were seen, in the words of a sentence. */
+export interface Measure {
+  readonly when: 'before' | 'in the old slot';
+  /** `seen`: all requests since the watch began. */
+  figures(seen: readonly Request[]): Promise<WatchFigures>;
+}
+
+/** Why the new slot is worse than the old one; undefined where it is not. Latency counts only at the window's end. */
+export function judge(
+  now: WatchFigures,
+  then: WatchFigures,
+  isOver: boolean,
+  when: Measure['when'] = 'before',
+): string | undefined {
   const share = now.requests === 0 ? 0 : now.errors / now.requests;
-  const was = before.requests === 0 ? 0 : before.errors / before.requests;
+  const was = then.requests === 0 ? 0 : then.errors / then.requests;
   if (now.errors >= LIMITS.errors && share > was + LIMITS.share) {
-    return `${now.errors} of ${now.requests} requests (${percent(share)}) ended with 5xx, ${percent(was)} did before`;
+    return `${now.errors} of ${now.requests} requests (${percent(share)}) ended with 5xx, ${percent(was)} did ${when}`;
   }
-  const isKnown = now.requests >= LIMITS.requests && before.requests >= LIMITS.requests;
-  if (isOver && isKnown && now.p50 > before.p50 * LIMITS.times + LIMITS.seconds) {
-    return `half of the requests took longer than ${milliseconds(now.p50)}, before it was ${milliseconds(before.p50)}`;
+  const isKnown = now.requests >= LIMITS.requests && then.requests >= LIMITS.requests;
+  if (isOver && isKnown && now.p50 > then.p50 * LIMITS.times + LIMITS.seconds) {
+    return `half of the requests took longer than ${milliseconds(now.p50)}, ${when} it was ${milliseconds(then.p50)}`;
   }
   return undefined;
 }
@@ -45,9 +57,14 @@ export interface Watched {
   readonly before: WatchFigures;
   readonly seconds: number;
   readonly bad: string | undefined;
+  readonly seen: readonly Request[];
 }
 
-async function restartsIn(host: Host, project: string): Promise<{ count: number; ended: string | undefined }> {
+/** How often Docker has started containers of a project again, and one that it does not start again. */
+export async function restartsIn(
+  host: Host,
+  project: string,
+): Promise<{ readonly count: number; readonly ended: string | undefined }> {
   const containers = await inspectAll(host, project);
   const ended = containers.find(({ State }) => State.Status === 'exited' || State.Status === 'dead');
   return {
@@ -56,9 +73,24 @@ async function restartsIn(host: Host, project: string): Promise<{ count: number;
   };
 }
 
+/** What the other slot did before a flip, out of the requests before it. */
+export function beforeFlip(earlier: readonly Request[], slot: Slot): Measure {
+  const figures = figuresOf(ofServing(earlier, slot), otherSlot(slot), 0);
+  return { when: 'before', figures: async () => figures };
+}
+
+/** What the other slot does in the same window. */
+export async function meanwhile(host: Host, project: string, slot: Slot): Promise<Measure> {
+  const first = await restartsIn(host, project);
+  return {
+    when: 'in the old slot',
+    figures: async (seen) => figuresOf(seen, slot, (await restartsIn(host, project)).count - first.count),
+  };
+}
+
 /**
- * Watches the slot that requests go to since a moment ago, for a window in seconds, against what the other slot did
- * before. Ends early where it is over the limit or the laptop asks for it.
+ * Watches a slot that requests go to since a moment ago, for a window in seconds, against what the other slot did or
+ * does. Ends early where it is over the limit or the laptop asks for it.
  */
 export async function watch(
   host: Host,
@@ -67,13 +99,12 @@ export async function watch(
   options: {
     readonly seconds: number;
     readonly log: AccessLog;
-    readonly earlier: readonly Request[];
+    readonly measure: Measure;
     readonly ear: Ear;
   },
 ): Promise<Watched> {
-  const { seconds, log, earlier, ear } = options;
+  const { seconds, log, measure, ear } = options;
   const started = performance.now();
-  const before = figuresOf(ofServing(earlier, slot), otherSlot(slot), 0);
   const first = await restartsIn(host, project);
   const seen: Request[] = [];
 
@@ -83,13 +114,15 @@ export async function watch(
     seen.push(...(await log.read()));
     const { count, ended } = await restartsIn(host, project);
     const now = figuresOf(seen, slot, count - first.count);
-    const crashed = ended ?? (now.restarts > 0 ? `a container of ${project}` : undefined);
+    const before = await measure.figures(seen);
+    // What had the old slot crash too, such as a database that went away, is no fault of the new one.
+    const crashed = ended ?? (now.restarts > before.restarts ? `a container of ${project}` : undefined);
     const bad = ear.isAborted
       ? 'the laptop asked for it'
       : crashed === undefined
-        ? judge(now, before, isOver)
-        : `${crashed} crashed after the flip`;
-    if (bad !== undefined || isOver) return { now, before, seconds: spent, bad };
+        ? judge(now, before, isOver, measure.when)
+        : `${crashed} crashed${measure.when === 'before' ? ' after the flip' : ''}`;
+    if (bad !== undefined || isOver) return { now, before, seconds: spent, bad, seen };
     await sleep(PAUSE);
   }
 }

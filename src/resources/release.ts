@@ -53,6 +53,8 @@ const props = z.strictObject({
   overlap: z.record(z.string(), z.number().int()),
   /** Seconds after the flip in which the new slot is compared with the old; zero for none. */
   watch: z.number(),
+  /** The shares of all clients, in percent, that the new slot gets and is watched with before it gets them all. */
+  canary: z.array(z.number().int()).default([]),
   /** Seconds that the old slot keeps running for a rollback. */
   warm: z.number(),
 });
@@ -67,13 +69,22 @@ export const releaseKind = defineKind({
   props,
   id: ({ app }) => app,
   async read(host, wanted) {
-    const { arePinned, declaredId, readLive } = await import('#release/release');
+    const [{ arePinned, declaredId, readLive }, { refusal }] = await Promise.all([
+      import('#release/release'),
+      import('#release/paused'),
+    ]);
     const live = await readLive(host, wanted.app);
     if (live === undefined) return undefined;
-    return { ...live, wanted: declaredId(wanted), isPinned: arePinned(live.images, wanted) };
+    const { canary, ...rest } = live;
+    const id = declaredId(wanted);
+    const isTried = canary?.declared === id && arePinned(canary.images, wanted);
+    const open = canary === undefined ? undefined : { isTried, refusal: refusal(canary.run) };
+    return { ...rest, open, wanted: id, isPinned: arePinned(live.images, wanted) };
   },
   diff(state, { tag, workers }): readonly Change[] {
     if (state === undefined) return [{ summary: `release ${tag}` }];
+    // It is on its way already, and whoever paused it says how it goes on.
+    if (state.open?.isTried === true) return [];
     if (state.declared !== state.wanted) {
       return [
         {
@@ -85,6 +96,10 @@ export const releaseKind = defineKind({
     if (!state.isPinned) return [{ summary: `release ${tag} again (its image changed)` }];
     if (state.workers !== (workers === undefined ? undefined : state.release)) return [{ summary: 'workers' }];
     return state.missing.map((name) => ({ summary: `start ${name}` }));
+  },
+  foresee(state) {
+    if (state?.open === undefined || state.open.isTried) return undefined;
+    return state.declared === state.wanted && state.isPinned ? undefined : state.open.refusal;
   },
   async apply(host, wanted) {
     const { bringLive } = await import('#release/release');

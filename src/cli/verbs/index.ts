@@ -14,6 +14,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'bring another version live without losing a request',
     load: () => import('./release.ts'),
   },
+  canary: {
+    summary: 'give a paused release to more clients, or to none',
+    load: () => import('./canary.ts'),
+  },
   rollback: {
     summary: 'go back to a release that served before',
     load: () => import('./rollback.ts'),

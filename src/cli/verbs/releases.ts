@@ -3,7 +3,7 @@ import { hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { projectDirectory } from '#cli/project';
-import { ago } from '#cli/status-text';
+import { ago, shareText } from '#cli/status-text';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { loadEnvironment } from '#inventory/load';
@@ -19,7 +19,7 @@ async function releases(name: string, options: ReleasesOptions): Promise<number>
   const hosts = hostsOf(environment, options.host ?? []);
   const answers = await askHosts(environment, hosts, { verb: 'releases', app: environment.app });
   const paint = paintFor(process.stdout);
-  const colours = { live: paint.green, warm: paint.yellow, kept: paint.dim, failed: paint.red };
+  const colours = { live: paint.green, canary: paint.yellow, warm: paint.yellow, kept: paint.dim, failed: paint.red };
   for (const { host, events, error } of answers) {
     const listed = events.find((event) => event.type === 'releases.listed');
     if (error !== undefined) printError(error, { json: options.json === true, environment: name });
@@ -27,9 +27,10 @@ async function releases(name: string, options: ReleasesOptions): Promise<number>
     else {
       const all = listed?.releases ?? [];
       const tags = Math.max(8, ...all.map(({ tag }) => tag.length));
-      const lines = all.map(({ id, tag, createdAt, by, state }) => {
+      const lines = all.map(({ id, tag, createdAt, by, state, canary }) => {
+        const share = canary === undefined ? '' : paint.yellow(`  ${shareText(canary, Date.now())}`);
         const age = `${ago(Date.now() - Date.parse(createdAt))} ago`;
-        return `  ${colours[state](state.padEnd(7))} ${paint.bold(tag.padEnd(tags))}  ${id}  ${age.padEnd(11)} ${paint.dim(by)}`;
+        return `  ${colours[state](state.padEnd(7))} ${paint.bold(tag.padEnd(tags))}  ${id}  ${age.padEnd(11)} ${paint.dim(by)}${share}`;
       });
       const shown = lines.length === 0 ? ['  nothing was released yet'] : lines;
       process.stdout.write(`${paint.bold(host)}\n${shown.join('\n')}\n`);
@@ -47,7 +48,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nlive serves; warm still runs and takes over at once; kept is started again by\na rollback; failed never served.',
+        '\nlive serves; canary serves some of the clients; warm still runs and takes over at once; kept is started again by\na rollback; failed never served.',
       )
       .action(async (environment: string, options: ReleasesOptions) => {
         process.exitCode = await releases(environment, options);

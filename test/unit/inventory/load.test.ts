@@ -30,7 +30,7 @@ describe('an inventory', () => {
       services: { web: { name: 'web', image: 'acme/shop:1', replicas: 1, environment: {}, compose: {} } },
       routes: [{ domain: 'shop.example.com', paths: [{ path: '/', service: 'web', port: 3000 }] }],
       packages: { wait: 600 },
-      release: { healthTimeout: 30, command: undefined, watch: 10, drain: 30, hold: 30, warm: 300 },
+      release: { healthTimeout: 30, command: undefined, watch: 10, canary: [], drain: 30, hold: 30, warm: 300 },
       proxy: { clientMaxBodySize: 16 * 1024 ** 2, rateLimit: undefined },
       audit: { accept: {} },
       logs: { keep: 30 },

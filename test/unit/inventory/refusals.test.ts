@@ -396,6 +396,37 @@ UNCLOSED="abc
     `);
   });
 
+  it('refuses shares of a canary that are none, that shrink, or that nobody watches', async () => {
+    const release = (text: string) => said(`${MINIMAL}release: { ${text} }\n`);
+    expect(await release('canary: [10, 100]')).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:10:25  release.canary[1]  must be at most 99"
+    `);
+    expect(await release('canary: [50, 10]')).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:10:12  release.canary  goes from 50 to 10; each step is larger than the one before"
+    `);
+    expect(await release('canary: [10, 10]')).toContain('goes from 10 to 10');
+    expect(await release('canary: [2.5]')).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:10:21  release.canary[0]  expected a whole number, got a number"
+    `);
+    const single = MINIMAL.replace('acme/shop:1"', 'acme/shop:1", deploy: { update_config: { order: stop-first } }');
+    expect(await said(`${single}release: { canary: [10] }\n`)).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:10:12  release.canary  has two releases run side by side, and services.web cannot run twice (order: stop-first)"
+    `);
+    expect(await release('canary: [10], watch: 0s')).toMatchInlineSnapshot(`
+      "inventory/prod.yaml has 1 problem:
+
+        inventory/prod.yaml:10:12  release.canary  is tried on some clients without being watched; give release.watch a time, such as 30s"
+    `);
+  });
+
   it('refuses a single dollar sign', async () => {
     const inventory = MINIMAL.replace('acme/shop:1" }', () => 'acme/shop:1", command: "echo $HOME $$HOME $(date)" }');
     expect(await said(inventory)).toMatchInlineSnapshot(`

@@ -232,6 +232,7 @@ export const environments: fc.Arbitrary<Environment> = fc
         healthTimeout: 30,
         command: undefined,
         watch: 10,
+        canary: [],
         drain: 30,
         hold: 30,
         warm: 300,

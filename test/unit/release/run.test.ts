@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { RELEASE_STATES } from '#protocol/release';
-import { isOver, type Run, remedy } from '#release/run';
+import { canaryOf, isOver, isPaused, type Run, remedy } from '#release/run';
 
 const previous = { release: 'old', tag: 'v1', slot: 'blue' } as const;
 const run: Run = { release: 'new', tag: 'v2', slot: 'green', state: 'preflight', by: 'me', startedAt: '', previous };
@@ -29,6 +29,33 @@ test('a run that was going back goes on doing so, wherever requests go', () => {
     expect(remedy({ ...run, state: 'flipped', goesBack: true }, flagged)).toBe('take back');
   }
   expect(remedy({ ...run, state: 'taken-back', goesBack: true }, 'blue')).toBe('nothing');
+});
+
+const canary = { percent: 10, rest: [50], since: '2026-11-21T12:00:00Z', watch: 30, pause: true, restarts: 0 };
+const running: Run = { ...run, state: 'canary', canary: { ...canary, isPaused: false } };
+const paused: Run = { ...run, state: 'canary', canary: { ...canary, isPaused: true } };
+
+test.each([
+  ['is under way', running, 'blue', 'take back'],
+  // The flag was renamed and the state was not yet written.
+  ['is under way', running, 'green', 'finish'],
+  ['is paused', paused, 'blue', 'nothing'],
+  // Nothing but a flip by hand leads here, and what serves is never taken down.
+  ['is paused', paused, 'green', 'finish'],
+  ['was flipped', { ...paused, state: 'flipped' }, 'green', 'finish'],
+  ['was flipped', { ...paused, state: 'flipped' }, 'blue', 'take back'],
+  ['was taken back', { ...paused, state: 'taken-back' }, 'blue', 'nothing'],
+] as const)('a canary that %s (%#)', (_name, found, flagged, what) => {
+  expect(remedy(found, flagged)).toBe(what);
+});
+
+test('only what stands at the canary by its own will is paused', () => {
+  expect(isPaused(paused)).toBe(true);
+  expect(isPaused(running)).toBe(false);
+  expect(isPaused({ ...paused, state: 'done' })).toBe(false);
+  expect(canaryOf(paused)).toEqual({ percent: 10, next: 50, since: canary.since, paused: true });
+  expect(canaryOf({ ...paused, canary: { ...canary, rest: [], isPaused: true } })).not.toHaveProperty('next');
+  expect(canaryOf({ ...paused, state: 'done' })).toBeUndefined();
 });
 
 test('the very first release is judged by its state alone, since the flag says blue before it', () => {

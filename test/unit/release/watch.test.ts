@@ -28,6 +28,16 @@ test.each<[string, Partial<WatchFigures>, Partial<WatchFigures>, boolean, RegExp
   else expect(said).toMatch(why);
 });
 
+test('a canary is held against what the old slot did in the same window', () => {
+  const say = (now: Partial<WatchFigures>, old: Partial<WatchFigures>) =>
+    judge(figures(now), figures(old), true, 'in the old slot');
+  expect(say({ requests: 40, errors: 10 }, { requests: 360, errors: 36 })).toBe(
+    '10 of 40 requests (25 %) ended with 5xx, 10 % did in the old slot',
+  );
+  expect(say({ requests: 40, errors: 10 }, { requests: 360, errors: 90 })).toBeUndefined();
+  expect(say({ p50: 2 }, { p50: 0.01 })).toMatch(/longer than 2000 ms, in the old slot it was 10 ms/);
+});
+
 const line = (change: Record<string, string>): string =>
   JSON.stringify({ slot: 'green', status: '200', seconds: '0.010', agent: 'curl/8', ...change });
 
@@ -47,6 +57,7 @@ test('figures are those of one slot, without our own questions and without clien
 
 test('what came before is of the release that serves, not of the one two releases ago', () => {
   const requests = ['green', 'blue', 'blue', 'green', 'green', 'blue', 'blue', 'blue'].map((slot) => ({
+    at: 0,
     slot,
     status: 200,
     seconds: 1,
