@@ -1,4 +1,5 @@
-import { narrator, planText } from '#cli/narrator';
+import { divergence } from '#cli/meeting';
+import { narrator, planText, warn } from '#cli/narrator';
 import { type Audience, exitCodeOf, hostsOf, operate } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
@@ -90,6 +91,8 @@ export async function converge(verb: 'plan' | 'up', name: string, options: Conve
   told.end();
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json: options.json === true, environment: name });
+  const apart = divergence(results);
+  if (apart !== undefined && options.json !== true) warn(apart);
   if (failed.length > 0) return exitCodeOf(failed);
   const changes = results.reduce((sum, result) => sum + result.changes, 0);
   if (verb === 'plan') return options.exitCode === true && changes > 0 ? EXIT.changes : EXIT.done;

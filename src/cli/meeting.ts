@@ -140,3 +140,13 @@ export function withEchoes<Result extends { readonly host: string; readonly erro
       : result,
   );
 }
+
+/** What to tell where some hosts were brought to the release and others were not: they serve different versions. */
+export function divergence(
+  results: readonly { readonly host: string; readonly changed: boolean; readonly error: DeployError | undefined }[],
+): string | undefined {
+  const ahead = results.filter(({ changed }) => changed).map(({ host }) => host);
+  const behind = results.filter(({ changed, error }) => !changed && error !== undefined).map(({ host }) => host);
+  if (ahead.length === 0 || behind.length === 0) return undefined;
+  return `requests go to the new release on ${ahead.join(', ')}, and maybe not on ${behind.join(', ')}: run the same command again, which brings all hosts to it`;
+}

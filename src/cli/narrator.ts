@@ -201,3 +201,10 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
     end: () => status.clear(),
   };
 }
+
+/** Warns of something that is not the news of one host, within the width of the terminal. */
+export function warn(message: string): void {
+  const paint = paintFor(process.stderr);
+  const columns = process.stderr.columns ?? Number.POSITIVE_INFINITY;
+  process.stderr.write(`${paint.yellow(wrapped(`  ! ${message}`, columns, '    '))}\n`);
+}

@@ -42,6 +42,8 @@ export interface OperateOptions {
 export interface HostResult {
   readonly host: string;
   readonly changes: number;
+  /** Whether requests go to another release than before. */
+  readonly changed: boolean;
   readonly error: DeployError | undefined;
 }
 
@@ -90,7 +92,7 @@ async function operateOn(
   let changes = 0;
   const ended = (error?: DeployError): HostResult => {
     attendance?.end(error === undefined);
-    return { host: host.name, changes, error };
+    return { host: host.name, changes, changed: attendance?.hasFlipped === true, error };
   };
   try {
     audience.progress(host.name, `connecting to ${host.address}`);

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { whoAsks } from '#cli/ask';
 import { abortOn, type CanaryOptions, nextText, withCanary } from '#cli/canary';
-import { wrapped } from '#cli/fit';
 import { imagesTagged, mainService, withImages } from '#cli/images';
 import { type Measured, type Probe, rateOf, startProbe } from '#cli/measure';
-import type { Together } from '#cli/meeting';
-import { narrator } from '#cli/narrator';
+import { divergence, type Together } from '#cli/meeting';
+import { narrator, warn } from '#cli/narrator';
 import { type Audience, declarationsFor, exitCodeOf, hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
@@ -222,6 +221,8 @@ export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<num
   if (measured !== undefined) reportProbe(measured, json);
   const failed = results.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json, environment: environment.name });
+  const apart = divergence(results);
+  if (apart !== undefined && !json) warn(apart);
   if (failed.length > 0) return exitCodeOf(failed);
   const paused = results.find((result) => result.paused !== undefined)?.paused;
   if (paused !== undefined) {
@@ -256,8 +257,7 @@ export async function release(name: string, options: ReleaseOptions): Promise<nu
   const code = await carryOut({ ...planFor(environment, shipment, pause), doing: `release ${tag ?? image}` }, options);
   if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
     const named = declared.services[mainService(declared) ?? '']?.image;
-    const text = `  ! inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`;
-    process.stderr.write(`${wrapped(text, process.stderr.columns ?? Number.POSITIVE_INFINITY, '    ')}\n`);
+    warn(`inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`);
   }
   return code;
 }

@@ -7,8 +7,10 @@ import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
 import { loadEnvironment } from '#inventory/load';
-import type { Connection } from '#ssh/connection';
-import { asRoot, type Bundle } from '#ssh/runner';
+import { CARRIED, Carriage, carriedFrame } from '#protocol/carriage';
+import { frames } from '#protocol/frames';
+import { asRoot } from '#ssh/runner';
+import type { Session } from '#ssh/session';
 
 interface TunnelOptions {
   readonly port?: string;
@@ -16,34 +18,40 @@ interface TunnelOptions {
   readonly project?: string;
 }
 
-interface Far {
-  readonly app: string;
-  readonly target: string;
-  readonly port: number;
-}
-
-/** Carries one connection: a channel of its own to a runner that speaks with the container. */
-async function carry(near: Socket, connection: Connection, bundle: Bundle, far: Far): Promise<void> {
-  near.on('error', () => undefined);
-  near.pause();
-  const argv = [`${bundle.folder}/slipway-host`, 'pipe', far.app, far.target, String(far.port)];
-  const session = await connection.open(asRoot(connection.user, argv));
-  near.once('close', () => session.end());
-  const sent = (async () => {
-    for await (const chunk of near) await session.write(chunk as Buffer);
-    session.end();
-  })();
-  sent.catch(() => undefined);
+/** Carries the connections that a server accepts to a runner that speaks with the container; resolves when it ends. */
+async function carry(server: Server, session: Session): Promise<void> {
+  const carriage = new Carriage((bytes) => void session.write(bytes).catch(() => undefined));
+  const waiting = new Map<number, Socket>();
+  let count = 0;
+  server.on('connection', (socket: Socket) => {
+    count += 1;
+    const connection = count;
+    waiting.set(connection, socket);
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      if (waiting.delete(connection)) carriage.say(CARRIED.closed, connection);
+    });
+    carriage.say(CARRIED.open, connection);
+  });
   try {
-    for await (const chunk of session.bytes()) {
-      if (!near.write(chunk)) await new Promise((resolve) => near.once('drain', resolve).once('close', resolve));
-      if (near.destroyed) break;
+    for await (const frame of frames(session.bytes())) {
+      const heard = carriedFrame(frame);
+      const { type, connection, content } = heard;
+      const socket = waiting.get(connection);
+      if (socket === undefined) carriage.hear(heard);
+      else if (type === CARRIED.opened) {
+        waiting.delete(connection);
+        carriage.carry(connection, socket);
+      } else if (type === CARRIED.closed) {
+        waiting.delete(connection);
+        socket.destroy();
+        process.stderr.write(`✗ ${content.toString('utf8')}\n`);
+      }
     }
   } finally {
-    near.end();
+    carriage.end();
+    for (const socket of waiting.values()) socket.destroy();
   }
-  const { code } = await session.closed;
-  if (code !== 0) process.stderr.write(`✗ ${session.stderr.trim()}\n`);
 }
 
 function listen(server: Server, port: number): Promise<void> {
@@ -72,29 +80,35 @@ async function tunnel(name: string, wanted: string, options: TunnelOptions): Pro
   await using there = await visit(environment, host, () => undefined);
   there.session.close();
   const { connection, bundle } = there;
-  const open = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-    carry(socket, connection, bundle, { app: environment.app, target, port }).catch((error: Error) => {
-      socket.destroy();
-      process.stderr.write(`✗ ${error.message}\n`);
-    });
-  });
+  const argv = [`${bundle.folder}/slipway-host`, 'pipe', environment.app, target, String(port)];
+  const session = await connection.open(asRoot(connection.user, argv));
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+  const carried = carry(server, session);
   await listen(server, near);
   const address = server.address();
   const listening = address !== null && typeof address === 'object' ? address.port : near;
   const paint = paintFor(process.stderr);
   process.stdout.write(`127.0.0.1:${listening}\n`);
   process.stderr.write(
-    `  ${paint.green('✓')} leads to ${paint.bold(`${target}:${port}`)} on ${host.name}\n    eight connections at a time; Ctrl-C ends it\n`,
+    `  ${paint.green('✓')} leads to ${paint.bold(`${target}:${port}`)} on ${host.name}\n    Ctrl-C ends it\n`,
   );
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-  });
+  let isWanted = true;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      isWanted = false;
+      session.end();
+    });
+  }
+  await carried;
   server.close();
-  for (const socket of open) socket.destroy();
+  if (isWanted) {
+    // Rejects where the connection is lost, and so with what is to be done about that.
+    await session.closed;
+    throw new DeployError('operation-died', `The runner that carries the tunnel ended: ${session.stderr.trim()}`, {
+      hint: 'Run the same command again.',
+      host: host.name,
+    });
+  }
   return EXIT.done;
 }
 
@@ -108,7 +122,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nNo port of a container is published and sshd forwards nothing, so each\nconnection travels through the runner. The address it listens on is printed to\nstandard output.',
+        '\nNo port of a container is published and sshd forwards nothing, so the\nconnections travel through a runner on the host. The address it listens on is printed to\nstandard output.',
       )
       .action(async (environment: string, target: string, options: TunnelOptions) => {
         process.exitCode = await tunnel(environment, target, options);

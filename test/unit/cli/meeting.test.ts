@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Meeting, withEchoes } from '#cli/meeting';
+import { divergence, Meeting, withEchoes } from '#cli/meeting';
 import { DeployError } from '#core/errors';
 import type { Event, EventBody } from '#protocol/event';
 import type { HostSession } from '#ssh/operation';
@@ -113,4 +113,16 @@ test('a failure that is the echo of another is told as such', () => {
   expect(results.map((result) => result.error?.code)).toEqual(['other-host-failed', 'disk-full', undefined]);
   expect(results[0]?.error?.message).toContain('since b failed');
   expect(withEchoes([{ host: 'a', error: error('release-aborted') }])[0]?.error?.code).toBe('release-aborted');
+});
+
+test('hosts that serve different releases are named', () => {
+  const error = new DeployError('release-aborted', '', { hint: '' });
+  const [on, off] = [
+    { host: 'a', changed: true, error: undefined },
+    { host: 'b', changed: false, error },
+  ];
+  expect(divergence([on, off])).toMatch(/new release on a, and maybe not on b/);
+  expect(divergence([on])).toBeUndefined();
+  expect(divergence([off])).toBeUndefined();
+  expect(divergence([on, { host: 'b', changed: false, error: undefined }])).toBeUndefined();
 });
