@@ -1,11 +1,9 @@
 import type { Environment, Service } from '#inventory/environment';
 import { definePlaybook, type PlaybookContext } from '#playbook/playbook';
 import { release } from '#playbook/resources';
-import { certificates } from './certificates.ts';
 import { composeHealthcheck, composeLogging, composeVolumes, composeYaml, volumesSection } from './compose-text.ts';
 import { environmentFile } from './environment-file.ts';
 import type { SlotAddresses } from './networks.ts';
-import { proxy } from './proxy.ts';
 import { addressesOf, routedServices, upstreamsOf, workerServices } from './routing.ts';
 import { volumeResources } from './volumes.ts';
 
@@ -131,12 +129,11 @@ function gates({ environment, facts }: PlaybookContext) {
   });
 }
 
-/** The sites that lead to the app, as they are declared for nginx itself. */
-function routeFiles(context: PlaybookContext): Readonly<Record<string, string>> {
-  const sites = [...proxy.resources(context), ...certificates.resources(context)].filter(
-    ({ kind, id }) => kind === 'nginx-site' && id !== 'slipway.http',
-  );
-  return Object.assign({}, ...sites.map(({ props }) => props['files']));
+/** What leads to the app, in an order of its own. */
+function routesOf({ routes }: Environment) {
+  const all = routes.flatMap(({ domain, paths }) => paths.map((path) => ({ domain, ...path })));
+  const key = ({ domain, path }: (typeof all)[number]) => `${domain} ${path}`;
+  return all.sort((one, other) => (key(one) < key(other) ? -1 : 1));
 }
 
 /** The app itself: its environment, its Compose files for both slots, and the release that brings them live. */
@@ -174,7 +171,7 @@ export const app = definePlaybook({
             ? {}
             : { command: project(context, 'command', [main], commandService(environment, main)) }),
           gates: gates(context),
-          routes: { declared: JSON.stringify(environment.routes), files: routeFiles(context) },
+          routes: routesOf(environment),
           healthTimeout,
           watch,
           canary: [...canary],

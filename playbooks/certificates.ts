@@ -1,25 +1,19 @@
 import { createHash } from 'node:crypto';
-import type { RoutePath } from '#inventory/environment';
 import { definePlaybook } from '#playbook/playbook';
-import { certificate, certificatePaths, cronEntry, nginxSite, reload } from '#playbook/resources';
+import {
+  certificate,
+  certificatePaths,
+  cronEntry,
+  generationVariable,
+  nginxSite,
+  reload,
+  routeVariable,
+} from '#playbook/resources';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { accessLog, flagsFolder, RUNNER } from './places.ts';
-import { HASHED_ASSET, upstreamName } from './routing.ts';
+import { HASHED_ASSET } from './routing.ts';
 
 const RELOAD = { triggers: [reload('nginx.service')] };
-
-/** A path of a route as nginx compares it: decoded, and quoted where it has to be. */
-function locationPath(path: string): string {
-  const decoded = /^(?:[^%]|%[0-9A-Fa-f]{2})*$/.test(path) ? decodeURIComponent(path) : path;
-  return /^[\w./~-]+$/.test(decoded) ? decoded : `"${decoded.replaceAll(/["\\]/g, '\\$&')}"`;
-}
-
-function locations(app: string, paths: readonly RoutePath[]) {
-  return paths.map(({ path, service, port }) => ({
-    path: locationPath(path),
-    upstream: upstreamName(app, service, port),
-  }));
-}
 
 /** Twice a day, at a time of the host's own, so that not all hosts ask the authority in the same minute. */
 function renewalSchedule(hostname: string): string {
@@ -38,7 +32,7 @@ export const certificates = definePlaybook({
     const { email, directory, ca, renewBefore, preflight } = environment.certificates;
     const { http2Directive } = nginxCapabilities(facts);
     return [
-      ...routes.flatMap(({ domain, paths }) => [
+      ...routes.flatMap(({ domain }) => [
         certificate(
           {
             domains: [domain],
@@ -63,10 +57,9 @@ export const certificates = definePlaybook({
                 clientMaxBodySize: proxy.clientMaxBodySize,
                 rateLimit: proxy.rateLimit,
                 flags: flagsFolder(app),
-                locations: locations(app, paths),
-                upstreams: [...new Set(locations(app, paths).map(({ upstream }) => upstream))],
+                route: routeVariable(app),
+                generation: generationVariable(app),
                 hashedAsset: HASHED_ASSET,
-                hasRemainder: !paths.some(({ path }) => path === '/'),
               }),
             },
           },

@@ -26,8 +26,3 @@ export function accessoryFolder(app: string, accessory: string): string {
 export function accessLog(app: string): string {
   return `/var/log/nginx/${app}.json`;
 }
-
-/** Where requests to an upstream wait while neither slot may serve. */
-export function holdSocket(upstream: string): string {
-  return `/run/slipway/hold/${upstream}.sock`;
-}

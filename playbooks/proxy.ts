@@ -4,8 +4,7 @@ import { webBans } from './harden/bans.ts';
 import { maintenancePage, maintenanceSnippet } from './maintenance.ts';
 import { nginxCapabilities } from './nginx-capabilities.ts';
 import { packages } from './packages.ts';
-import { accessLog, holdSocket } from './places.ts';
-import { routedServices, upstreamsOf } from './routing.ts';
+import { accessLog } from './places.ts';
 
 /** As its package brings it, an nginx that was killed stays away. */
 const RESTART = '[Service]\nRestart=on-failure\nRestartSec=1s\n';
@@ -29,13 +28,6 @@ export const proxy = definePlaybook({
     const { environment, facts, render } = context;
     const { app, routes } = environment;
     const capabilities = { ...nginxCapabilities(facts) };
-    const upstreams = upstreamsOf(environment, facts).map(({ name, port, replicas }) => ({
-      held: { name: `${name}_held`, socket: holdSocket(name) },
-      slots: (['blue', 'green'] as const).map((slot) => ({
-        name: `${name}_${slot}`,
-        addresses: replicas.map((replica) => `${replica[slot]}:${port}`),
-      })),
-    }));
     return [
       ...packages(context, ['nginx']),
       directory({ path: WEBROOT }),
@@ -69,8 +61,6 @@ export const proxy = definePlaybook({
                 files: {
                   [`sites-enabled/${app}.conf`]: render('nginx/app.conf.hbs', {
                     app,
-                    upstreams,
-                    swaps: routedServices(environment).some(({ order }) => order === 'stop-first'),
                     domains: routes.map(({ domain }) => domain),
                     accessLog: accessLog(app),
                     webroot: WEBROOT,

@@ -20,7 +20,7 @@ export interface Upstream {
 export const HASHED_ASSET = String.raw`"[._-][0-9A-Za-z_-]{8,}\.(?:css|m?js|map|json|wasm|svg|png|jpe?g|gif|webp|avif|ico|woff2?|ttf|otf|mp4|webm)$"`;
 
 /** The name of an upstream, without its slot. */
-export function upstreamName(app: string, service: string, port: number): string {
+function upstreamName(app: string, service: string, port: number): string {
   return `${app}_${service}_${port}`;
 }
 

@@ -33,6 +33,7 @@ import { userKind } from '#resources/user';
 
 export { certificatePaths, WEBROOT } from '#resources/certificate-terms';
 export { type Declared, reload, restart } from '#resources/resource';
+export { generationVariable, routeVariable } from '#resources/route-terms';
 
 export const file = declares(fileKind);
 export const release = declares(releaseKind);

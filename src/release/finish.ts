@@ -8,7 +8,6 @@ import { setWarm } from './flags.ts';
 import { addressesIn, occupy, reach } from './passage.ts';
 import { prune } from './prune.ts';
 import { readOutcome, readRecord, writeOutcome } from './record.ts';
-import { installRoutes } from './routes.ts';
 import type { Run } from './run.ts';
 import { flip, projectOf } from './slots.ts';
 import { letGo, swapBack, takeBackBySwap } from './swap.ts';
@@ -74,12 +73,6 @@ async function noteFailure(app: string, release: string, why: string): Promise<v
   await writeOutcome(app, release, { served: false, at: new Date().toISOString(), why });
 }
 
-async function bringBackRoutes(host: Host, app: string, { release, previous }: Run): Promise<void> {
-  const record = previous === undefined ? undefined : await readRecord(app, previous.release);
-  if (record === undefined) return;
-  await installRoutes(host, (await readRecord(app, release))?.props.routes, record.props.routes);
-}
-
 /** Undoes a release that never served: its containers are stopped and kept for a look. */
 export async function undo(host: Host, app: string, run: Run, why: string): Promise<void> {
   if (run.wasWarm !== true) {
@@ -89,7 +82,6 @@ export async function undo(host: Host, app: string, run: Run, why: string): Prom
     await stopAll(host, projectOf(app, run.slot), GRACE, run.swaps === true ? HURRY : undefined);
   }
   if (run.swaps === true) await swapBack(host, app, run);
-  await bringBackRoutes(host, app, run);
   await noteFailure(app, run.release, why);
   await reach(host, app, run, 'rejected', why);
 }
@@ -103,7 +95,6 @@ export async function takeBack(host: Host, app: string, run: Run, why: string): 
   else await flip(app, previous.slot);
   host.tell({ type: 'release.taken-back', app, release: run.release, tag: run.tag, why });
   const record = await readRecord(app, run.release);
-  await bringBackRoutes(host, app, run);
   if (run.swaps !== true) {
     await drained(host, await addressesIn(app, run.slot, run.release, undefined), record?.props.drain ?? 0);
   }

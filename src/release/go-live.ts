@@ -8,8 +8,8 @@ import { finish, takeBack, undo } from './finish.ts';
 import { setWarm } from './flags.ts';
 import { gate, gateThroughProxy } from './gate.ts';
 import { occupy, type Passage } from './passage.ts';
-import { type ReleaseRecord, readRecord } from './record.ts';
-import { installRoutes } from './routes.ts';
+import type { ReleaseRecord } from './record.ts';
+import { bringRoutes } from './routes.ts';
 import { flip, projectOf, releaseFolder } from './slots.ts';
 import { createSlot, startCreated } from './start.ts';
 import { letGo, Swap } from './swap.ts';
@@ -25,12 +25,6 @@ export async function waitForWord({ host, app, run }: Passage): Promise<void> {
   await toldTo('flip', host.manner);
 }
 
-/** Brings the routes of a release, where those of the release that serves are others. */
-export async function routeFor({ host, app, run }: Passage, record: ReleaseRecord): Promise<void> {
-  const serving = run.previous === undefined ? undefined : await readRecord(app, run.previous.release);
-  await installRoutes(host, serving?.props.routes, record.props.routes);
-}
-
 /** Starts a release in its empty slot and has it prove itself; resolves with the names of its containers. */
 async function startAndGate(
   passage: Passage,
@@ -40,16 +34,21 @@ async function startAndGate(
 ): Promise<readonly string[]> {
   const { host, app, run } = passage;
   const doors = doorsOf(record, run.slot);
-  if (doors.length === 0) return [];
+  if (doors.length === 0) {
+    await bringRoutes(host, app, run.slot, record.props);
+    return [];
+  }
   const check = () => refuseAborted(ear);
   host.say(`starting ${run.tag} in the ${run.slot} slot`);
   const created = await createSlot(host, app, run.slot, releaseFolder(app, run.release));
+  // What waits is led to where the new release is asked for it.
+  if (swap !== undefined) await bringRoutes(host, app, run.slot, record.props);
   await swap?.begin();
   const started = await startCreated(host, created);
   await passage.reach('started');
   const { healthTimeout } = record.props;
   await gate(host, projectOf(app, run.slot), doors, swap?.left(healthTimeout) ?? healthTimeout, check);
-  await routeFor(passage, record);
+  if (swap === undefined) await bringRoutes(host, app, run.slot, record.props);
   await Promise.all([gateThroughProxy(host, run.slot, doors, check), started.keepRunning()]);
   return started.names;
 }

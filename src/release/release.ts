@@ -16,6 +16,7 @@ import { readPaused, refusePaused } from './paused.ts';
 import { preflight } from './preflight.ts';
 import { type ReleaseRecord, readRecord, stage, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
+import { bringRoutes, forgetRoutes, isRouted } from './routes.ts';
 import type { PausedRun } from './run.ts';
 import { forgetReleases, PARTS, projectOf, readSlots, releaseFolder, type Slot, type Slots } from './slots.ts';
 import { compose } from './start.ts';
@@ -43,14 +44,16 @@ export interface Live {
   readonly images: Readonly<Record<string, string>>;
   /** The release that some of the clients get, where that is to stay so for now. */
   readonly canary: (Content & { readonly run: PausedRun }) | undefined;
+  /** Whether nginx is told of the routes as the host remembers them. */
+  readonly isRouted: boolean;
 }
 
 /**
- * The digest of all that a release consists of as it is declared, not of how it is brought live or where requests come
- * from. What its images are beneath their names is not in it.
+ * The digest of all that a release consists of as it is declared, not of how it is brought live. What its images
+ * are beneath their names is not in it.
  */
-export function declaredId({ images, tag, environments, slots, workers, gates }: ReleaseProps): string {
-  const content = { images, tag, environments, slots, workers, gates };
+export function declaredId({ images, tag, environments, slots, workers, gates, routes }: ReleaseProps): string {
+  const content = { images, tag, environments, slots, workers, gates, routes };
   return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 12);
 }
 
@@ -94,6 +97,7 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
       paused === undefined
         ? undefined
         : { run: paused, ...contentOf(await readRecord(app, paused.release), paused.release) },
+    isRouted: await isRouted(host, app),
   };
 }
 
@@ -109,6 +113,7 @@ async function revive(host: Host, props: ReleaseProps, release: string, slots: S
     await occupy(app, live, { release, tag, containers });
   }
   await gate(host, projectOf(app, live), doorsOf({ props }, live), props.healthTimeout);
+  await bringRoutes(host, app, live, props);
   if (props.workers !== undefined) await startWorkers(host, app, { release, tag });
 }
 
@@ -189,5 +194,6 @@ export async function retire(host: Host, app: string): Promise<void> {
   }
   const images = (await storedReleases(app)).flatMap(({ record }) => Object.values(record.images));
   await dropImages(host, app, [], images);
+  await forgetRoutes(host, app);
   await forgetReleases(app);
 }

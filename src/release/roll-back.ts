@@ -2,13 +2,14 @@ import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
 import { doorsOf } from './door.ts';
 import { gate } from './gate.ts';
-import { goLive, routeFor } from './go-live.ts';
+import { goLive } from './go-live.ts';
 import { recallImages } from './images.ts';
 import { readWarm } from './list.ts';
 import { empty, Passage } from './passage.ts';
 import { refusePaused } from './paused.ts';
 import { type ReleaseRecord, readOutcome, type Stored, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
+import { bringRoutes } from './routes.ts';
 import { otherSlot, projectOf, readSlots, type Slots } from './slots.ts';
 import { warmUp } from './warm.ts';
 
@@ -76,7 +77,7 @@ export async function rollBack(host: Host, app: string, to: string | undefined):
     async () => {
       if (isAtOnce) {
         await gate(host, projectOf(app, slot), doorsOf(record, slot), WARM);
-        await routeFor(passage, record);
+        await bringRoutes(host, app, slot, record.props);
         await warmUp(host, app, slot);
         return record;
       }

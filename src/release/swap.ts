@@ -8,6 +8,7 @@ import { endHold, type Held, heldSince, holdRequests, releaseRequests } from './
 import { addressesIn, type Passage } from './passage.ts';
 import { type ReleaseRecord, readRecord, storedReleases } from './record.ts';
 import { arm, disarm, forgetRescue } from './rescue.ts';
+import { holdAs } from './routes.ts';
 import { type Run, writeRun } from './run.ts';
 import { flip, otherSlot, projectOf, releaseFolder, type Slot } from './slots.ts';
 import { compose, inOrder } from './start.ts';
@@ -33,7 +34,12 @@ export function heldOf(standing: Readonly<Record<Slot, Pick<ReleaseRecord, 'prop
   const names = new Set([...gates('blue'), ...gates('green')].map(({ upstream }) => upstream));
   return [...names].flatMap((upstream) => {
     const addressIn = (slot: Slot): string | undefined => {
-      const gate = [...gates(slot), ...gates(otherSlot(slot))].find((one) => one.upstream === upstream);
+      const others = gates(otherSlot(slot)).filter((one) => one.upstream === upstream);
+      // A service that answers at another port there is still the one that is meant.
+      const gate =
+        gates(slot).find((one) => one.upstream === upstream) ??
+        gates(slot).find(({ service }) => others.some((other) => other.service === service)) ??
+        others[0];
       const address = gate?.addresses[slot][0];
       return address === undefined ? undefined : `${address}:${gate?.port}`;
     };
@@ -105,6 +111,7 @@ export async function takeBackBySwap(host: Host, app: string, run: Run): Promise
   if (previous === undefined) return;
   await writeRun(app, { ...run, goesBack: true });
   const { drain = 0, hold: limit = 0 } = (await readRecord(app, run.release))?.props ?? {};
+  await holdAs(app, previous.slot);
   await hold(host, app, run);
   await vacate(host, app, run.slot, run, Math.min(drain, limit * DRAIN));
   await startAgain(host, app, previous.slot, previous);

@@ -17,6 +17,14 @@ const gate = z.strictObject({
   upstream: z.string(),
 });
 
+const route = z.strictObject({
+  domain: z.string(),
+  /** What the path of a request begins with; the longest such path counts. */
+  path: z.string(),
+  service: z.string(),
+  port: z.number().int(),
+});
+
 const props = z.strictObject({
   app: z.string(),
   /** What a person calls this release, usually the image's tag. */
@@ -35,12 +43,7 @@ const props = z.strictObject({
   command: z.string().optional(),
   gates: z.array(gate),
   /** What leads to the app: it goes and comes back with the release. */
-  routes: z.strictObject({
-    /** As declared, in any form in which the same routes are written alike. */
-    declared: z.string(),
-    /** The sites for nginx, by their path below /etc/nginx. */
-    files: z.record(z.string(), z.string()),
-  }),
+  routes: z.array(route),
   /** Seconds a new slot has to become healthy. */
   healthTimeout: z.number(),
   /** Seconds the old slot may take to finish its requests after the flip. */
@@ -95,7 +98,8 @@ export const releaseKind = defineKind({
     }
     if (!state.isPinned) return [{ summary: `release ${tag} again (its image changed)` }];
     if (state.workers !== (workers === undefined ? undefined : state.release)) return [{ summary: 'workers' }];
-    return state.missing.map((name) => ({ summary: `start ${name}` }));
+    const changes = state.missing.map((name) => ({ summary: `start ${name}` }));
+    return state.isRouted ? changes : [...changes, { summary: 'routes' }];
   },
   foresee(state) {
     if (state?.open === undefined || state.open.isTried) return undefined;

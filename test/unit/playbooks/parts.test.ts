@@ -7,11 +7,10 @@ import { composeYaml } from '#playbooks/compose-text';
 import { dockerSource } from '#playbooks/docker-source';
 import { environmentFile } from '#playbooks/environment-file';
 import { postgresUser, redisUser } from '#playbooks/image-user';
-import { CONFIGURATION, flagsFolder, holdSocket, RUNNER } from '#playbooks/places';
+import { CONFIGURATION, flagsFolder, RUNNER } from '#playbooks/places';
 import { nominalMemory, postgresMemory } from '#playbooks/postgres-memory';
 import type { Facts } from '#protocol/facts';
 import { flagsOf } from '#release/flags';
-import { socketOf } from '#release/hold';
 
 const GB = 1024 ** 3;
 
@@ -113,7 +112,6 @@ describe('what a host needs', () => {
   test('places are where the host side has them', () => {
     expect(RUNNER).toBe(`${PATHS.software}/current/slipway-host`);
     expect(flagsFolder('shop')).toBe(flagsOf('shop'));
-    expect(holdSocket('shop_web_3000')).toBe(socketOf('shop_web_3000'));
     expect(CONFIGURATION).toBe(PATHS.configuration);
   });
 });

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import type { Environment } from '#inventory/environment';
 import type { Declaration } from '#protocol/plan';
+import { renderTables, tableOf } from '#release/route-tables';
+import type { ReleaseProps } from '#resources/release';
 import { declared, environments, someFacts } from './environments.ts';
 
 function check(property: (all: readonly Declaration[], environment: Environment) => void): void {
@@ -150,13 +152,8 @@ describe('the playbooks, for every inventory and host', () => {
 
   test('tell nginx and the gate the addresses that the slots have', () => {
     check((all, { app }) => {
-      const props = all.find(({ kind }) => kind === 'release')?.props as
-        | { gates: { port: number; addresses: Record<'blue' | 'green', string[]> }[]; slots: Record<string, string> }
-        | undefined;
-      const site = all.find(({ kind, id }) => kind === 'nginx-site' && id === app)?.props['files'] as
-        | Record<string, string>
-        | undefined;
-      const config = Object.values(site ?? {}).join('');
+      const props = all.find(({ kind }) => kind === 'release')?.props as ReleaseProps | undefined;
+      const config = props === undefined ? '' : renderTables(app, { a: tableOf(props) });
       for (const { port, addresses } of props?.gates ?? []) {
         for (const slot of ['blue', 'green'] as const) {
           for (const address of addresses[slot]) {
