@@ -52,7 +52,7 @@ http { access_log off; keepalive_requests 1000000; server { listen ${address}; l
 async function replaceApp(host: SandboxHost): Promise<string> {
   const address = await must(
     host,
-    "sed -n '/_blue {/,/}/s/.*server \\([0-9.:]*\\).*/\\1/p' /etc/nginx/sites-enabled/bench.conf",
+    "sed -n '/_blue {/,/}/s/.*server \\([0-9.:]*\\).*/\\1/p' /etc/nginx/conf.d/slipway-bench-routes.conf",
   );
   await must(host, 'docker stop --time 1 $(docker ps --quiet --filter name=bench-blue)');
   await must(host, `ip address add ${address.split(':')[0]}/32 dev lo`);

@@ -8,7 +8,7 @@ import { proxy } from '#playbooks/proxy';
 import { down, type Release, type SandboxHost, start, stop, up } from '#sandbox/sandbox';
 import { makeAnsweringImage } from '#test/support/answering';
 import { onHost } from '#test/support/converge';
-import { declaredBy, environmentOf, inside } from '#test/support/hardened';
+import { declaredBy, environmentOf, inside, routesBy } from '#test/support/hardened';
 import { scan } from '#test/support/scan';
 
 const ATTACKER = 'bans-attacker';
@@ -101,7 +101,7 @@ describe.each<{ release: Release; name: string; hasDocker: boolean }>([
       `mkdir -p ${CERTIFICATE} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=${DOMAIN} -keyout ${CERTIFICATE}/key.pem -out ${CERTIFICATE}/fullchain.pem`,
     );
     const sites = declaredBy([certificates], impatient, facts).filter(({ kind }) => kind === 'nginx-site');
-    expect((await session.up([...base, ...sites], options)).error?.message).toBeUndefined();
+    expect((await session.up([...base, routesBy(impatient, facts), ...sites], options)).error?.message).toBeUndefined();
     if (!hasDocker) return;
     await makeAnsweringImage(name);
     await inside(name, 'docker run -d --restart unless-stopped -p 0.0.0.0:8443:80 -p [::]:8443:80 answer:1');

@@ -13,6 +13,7 @@ import type { Facts } from '#protocol/facts';
 import { down, type Release, type SandboxHost, up } from '#sandbox/sandbox';
 import { type OnHost, onHost } from '#test/support/converge';
 import { fourPhases, says } from '#test/support/four-phases';
+import { routesBy } from '#test/support/hardened';
 import { environments, render } from '#test/unit/playbooks/environments';
 
 const DOMAINS = ['shop.example.com', 'www.shop.example.com'];
@@ -174,7 +175,7 @@ describe.each<{ release: Release; name: string }>([
     }
     const sites = of(certificates).filter(({ kind }) => kind === 'nginx-site');
     const before = await workers(host);
-    const run = await host.up([...base(), ...sites], { loginUser: 'deploy' });
+    const run = await host.up([...base(), routesBy(environment, facts), ...sites], { loginUser: 'deploy' });
     expect(run.error?.message).toBeUndefined();
     expect(await says(host, 'nginx -t -q')).toBe('');
     // A reload returns before it is done: for a moment the old workers, which know no domain yet, still accept.

@@ -4,8 +4,11 @@ import { expect } from 'vitest';
 import type { Environment } from '#inventory/environment';
 import { assemble } from '#plan/assemble';
 import type { Playbook } from '#playbook/playbook';
-import type { Declared } from '#playbook/resources';
+import { type Declared, file } from '#playbook/resources';
+import { app } from '#playbooks/app';
 import type { Facts } from '#protocol/facts';
+import { renderTables, tableOf } from '#release/route-tables';
+import { releaseKind } from '#resources/release';
 import { run, type SandboxHost } from '#sandbox/sandbox';
 import { environments, render } from '#test/unit/playbooks/environments';
 import { onHost } from './converge.ts';
@@ -48,6 +51,13 @@ export function declaredBy(
       resources: playbook.resources({ environment, host: 'web', facts, render, ...more }),
     })),
   );
+}
+
+/** What nginx is told of an app's routes by its release, where a test brings the sites of its domains without one. */
+export function routesBy(environment: Environment, facts: Facts): Declared {
+  const declared = app.resources({ environment, host: 'web', facts, render }).find(({ kind }) => kind === 'release');
+  const content = renderTables(environment.app, { a: tableOf(releaseKind.props.parse(declared?.props)) });
+  return file({ path: `/etc/nginx/conf.d/slipway-${environment.app}-routes.conf`, content });
 }
 
 /** Makes a bare host what the playbooks say; from then on it lets in the environment's own user alone. */
