@@ -10,6 +10,9 @@ const LOCK = '/run/slipway/operation.lock';
 /** The runner of the last operation. */
 const RUNNER = '/opt/slipway/current/slipway-host';
 
+/** Tells the runner that the unit has started it, by the app. */
+const RESCUED = 'SLIPWAY_RESCUED';
+
 const unitOf = (app: string): string => `slipway-rescue-${app}.service`;
 const linkOf = (app: string): string => join(WANTED, unitOf(app));
 
@@ -24,6 +27,7 @@ After=docker.service nginx.service
 StartLimitIntervalSec=0
 
 [Service]
+Environment=${RESCUED}=${app}
 ExecStart=/bin/sh -c '${script}' rescue ${LOCK} ${linkOf(app)} ${RUNNER}
 Restart=on-failure
 RestartSec=1s
@@ -45,6 +49,8 @@ export async function arm(host: Pick<Host, 'must'>, app: string): Promise<void> 
   await mkdir(WANTED, { recursive: true, mode: 0o755 });
   if (!(await isArmed(app))) await symlink(path, linkOf(app));
   await syncFolder(WANTED);
+  // Where this is the unit at work, systemd starts it again by itself should it be killed.
+  if (process.env[RESCUED] === app) return;
   // Not `start`: the one of an earlier release may be about to end.
   await host.must(['systemctl', 'restart', '--no-block', unitOf(app)]);
 }

@@ -12,6 +12,8 @@ import {
   run as runInside,
   type SandboxHost,
   setRecord,
+  start,
+  stop,
   up,
 } from '#sandbox/sandbox';
 import { deploy } from '#test/support/cli';
@@ -259,39 +261,74 @@ test.each<[string, Variant, RegExp, RegExp]>([
   expect(await atOnce('web', since)).toMatchObject({ most: 1 });
 });
 
+/** Turns bad some time after it was found well. */
+const TURNING: Variant = {
+  environment: { DEMO_MODE: 'crash', DEMO_MODE_AFTER_MS: '3000' },
+  release: { watch: '20s' },
+};
+
 test('a release that turns bad is taken back by the same swap', async () => {
   const before = await served();
   const since = await now();
-  const visitors = stream();
-  const { error } = await release('bad', {
-    environment: { DEMO_MODE: 'crash', DEMO_MODE_AFTER_MS: '5000' },
-    release: { watch: '20s' },
-  });
-  await visitors.stop();
+  const { error } = await release('bad', TURNING);
   expect(error?.code).toBe('release-taken-back');
   expect(await served()).toBe(before);
   expect(await state()).toBe('taken-back');
   expect(await atOnce('web', since)).toMatchObject({ most: 1 });
 });
 
-test.each(['held', 'started'] as const)(
-  'kill -9 of the runner at `%s` does not leave requests waiting: the host ends it by itself',
-  async (at) => {
-    const before = await served();
-    const visitors = stream();
-    const { events } = await release(`killed-at-${at}`, {}, (event) => {
-      if (event.type === 'release.state' && event.state === at) killRunners(NAME);
-    });
-    expect(events.map(({ type }) => type)).not.toContain('operation.finished');
-    await expect.poll(state, { timeout: 40_000 }).toBe('rejected');
-    const { lost } = await visitors.stop();
-    expect(lost).toEqual([]);
-    expect(await served()).toBe(before);
-    const { error } = await release(`after-${at}`);
-    expect(error?.message).toBeUndefined();
-    expect(await served()).toBe(`after-${at}`);
+test('kill -9 of the runner while a release is taken back: the host goes on with it', async () => {
+  const before = await served();
+  let drains = 0;
+  await release('worse', TURNING, (event) => {
+    if (event.type !== 'release.drained') return;
+    drains += 1;
+    if (drains === 2) killRunners(NAME);
+  });
+  expect(drains).toBe(2);
+  await expect.poll(state, { timeout: 60_000 }).toBe('taken-back');
+  expect(await served()).toBe(before);
+});
+
+/** Who may be struck while requests wait. */
+const STRIKES = {
+  runner: async () => killRunners(NAME),
+  dockerd: async () => {
+    await says('systemctl kill --signal=KILL docker.service');
   },
-);
+  host: async () => {
+    killRunners(NAME);
+    await stop(NAME);
+    sandbox = await start(NAME);
+  },
+} as const;
+
+test.each<[keyof typeof STRIKES, 'held' | 'started']>([
+  ['runner', 'started'],
+  ['dockerd', 'held'],
+  ['host', 'held'],
+])('%s killed at `%s`: nobody has to do anything for requests to be answered again', async (who, at) => {
+  const before = await served();
+  const version = `${who}-at-${at}`;
+  const visitors = stream();
+  let struck: Promise<unknown> | undefined;
+  await release(version, {}, (event) => {
+    if (event.type === 'release.state' && event.state === at) struck ??= STRIKES[who]();
+  }).catch(() => undefined);
+  expect(struck).toBeDefined();
+  await struck;
+  await expect
+    .poll(() => served().catch(() => ''), { timeout: 60_000 })
+    .toMatch(new RegExp(`^(${before}|${version})$`));
+  await expect.poll(state, { timeout: 60_000 }).toMatch(/^(?:rejected|done)$/);
+  expect(await says(`ls ${FLAGS}/held`)).toMatch(/No such file/);
+  const { lost } = await visitors.stop();
+  if (who === 'host') host = await onHost({ ...sandbox, user: 'deploy' });
+  else expect(lost).toEqual([]);
+  const { error } = await release(`after-${version}`);
+  expect(error?.message).toBeUndefined();
+  expect(await served()).toBe(`after-${version}`);
+});
 
 /** What the workers of a service were started with, one line for each that runs. */
 const generations = (service: string): Promise<string> =>
@@ -300,35 +337,32 @@ const generations = (service: string): Promise<string> =>
   );
 
 test('workers overlap or run alone, as declared, and come back with their release', async () => {
-  const of = (generation: string) => ({
-    queue: { GENERATION: generation },
-    mail: { GENERATION: generation },
-  });
+  const running = async () => [await generations('queue'), await generations('mail')];
+  const of = (generation: string) => ({ queue: { GENERATION: generation }, mail: { GENERATION: generation } });
   expect((await release('workers-1', { workers: of('1') })).error?.message).toBeUndefined();
   const since = await now();
   await sleep(1000);
-  expect((await release('workers-2', { workers: of('2') })).error?.message).toBeUndefined();
-  expect([await generations('queue'), await generations('mail')]).toEqual(['2', '2\n2']);
+  const second = await release('workers-2', { workers: of('2') });
+  expect(second.error?.message).toBeUndefined();
+  expect(await running()).toEqual(['2', '2\n2']);
   expect(await atOnce('queue', since)).toEqual({ started: 1, most: 1 });
   expect(await atOnce('mail', since, 2)).toEqual({ started: 2, most: 4 });
 
-  expect((await ask(host, rollbackRequest('shop'))).error?.message).toBeUndefined();
-  expect([await generations('queue'), await generations('mail')]).toEqual(['1', '1\n1']);
-
-  const { error } = await release('workers-3', {
-    workers: { queue: { GENERATION: '3', DEMO_MODE: 'crash' }, mail: { GENERATION: '3' } },
+  const third = await release('workers-3', {
+    workers: { ...of('3'), mail: { GENERATION: '3', DEMO_MODE: 'crash' } },
   });
-  expect(error).toMatchObject({ code: 'workers-failed', exitCode: 1 });
-  expect(error?.message).toMatch(/shop-workers-queue-1 crashed right after its start \(exit 1\)[\s\S]*Cannot go on/);
-  expect(await served()).toBe('workers-3');
+  expect(third.error).toMatchObject({ code: 'workers-failed', exitCode: 1 });
+  expect(third.error?.hint).toMatch(/The old ones go on/);
+  expect(await running()).toEqual(['2', '2\n2']);
+
+  const fourth = await release('workers-4', {
+    workers: { ...of('4'), queue: { GENERATION: '4', DEMO_MODE: 'crash' } },
+  });
+  expect(fourth.error?.message).toMatch(/queue-1 crashed right after its start \(exit 1\)[\s\S]*Cannot go on/);
+  expect(await served()).toBe('workers-4');
   expect(await state()).toBe('done');
 
-  expect((await ask(host, rollbackRequest('shop'))).error?.message).toBeUndefined();
-  expect([await generations('queue'), await generations('mail')]).toEqual(['1', '1\n1']);
-  const crashing = await release('workers-4', {
-    workers: { queue: { GENERATION: '4' }, mail: { GENERATION: '4', DEMO_MODE: 'crash' } },
-  });
-  expect(crashing.error?.hint).toMatch(/The old ones go on/);
-  expect([await generations('queue'), await generations('mail')]).toEqual(['1', '1\n1']);
-  expect(await served()).toBe('workers-4');
+  const [before] = second.events.flatMap((event) => (event.type === 'release.flipped' ? [event.release] : []));
+  expect((await ask(host, rollbackRequest('shop', before))).error?.message).toBeUndefined();
+  expect(await running()).toEqual(['2', '2\n2']);
 });
