@@ -253,6 +253,21 @@ test('a release that is taken back leaves the routes of the one before', async (
   expect((await get('/version')).body).toBe('web-3000');
 });
 
+test('`up` brings routes beside what else of the proxy is declared otherwise, and mends what somebody else wrote', async () => {
+  expect((await release(PLAIN)).error?.message).toBeUndefined();
+  await says('echo "# mine" >> /etc/nginx/conf.d/slipway-shop-routes.conf');
+  expect(await planned()).toMatch(/routes/);
+  declare('try', { ...MOVED, environment: { ATTEMPT: 'up' }, proxy: { clientMaxBodySize: '3mb' } });
+  const seen = await under(['/version'], async () => {
+    const { code, stderr } = await deploy(['up', 'try', '--project', project.folder]);
+    expect(code, stderr).toBe(0);
+    return { events: [], error: undefined };
+  });
+  expect(seen['/version']?.answers).toEqual(['web-3000', 'web-4000']);
+  expect(await planned()).toBe('');
+  expect(await says('grep -c "# mine" /etc/nginx/conf.d/slipway-shop-routes.conf')).toBe('0');
+});
+
 /** Opens a connection and sends its only request later. */
 async function preconnect(path: string): Promise<() => Promise<string>> {
   const socket = connect({ host: sandbox.address, port: 443, servername: DOMAIN, ca: readFileSync(AUTHORITIES) });
