@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, (rounds?: number, rate?: number) => Promi
   first: async (rounds) => (await import('./first.ts')).first(rounds),
   start: async (rounds) => (await import('./start.ts')).start(rounds),
   release: async (rounds, rate) => (await import('./release.ts')).releaseBench(rounds, rate),
+  proof: async (rounds, rate) => (await import('./proof.ts')).proofBench(rounds, rate),
   proxy: async (rounds) => (await import('./proxy.ts')).proxyBench(rounds),
   fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
   hardening: async () => (await import('./hardening.ts')).hardening(),

@@ -7,6 +7,7 @@ import { startDelayProxy } from '#test/support/delay-proxy';
 import { startLoad } from '#test/support/load';
 import { CONTROL_PORTS, type Control, control } from '#test/support/load-controls';
 import { allFrom, type Entry, latencyOf } from '#test/support/load-record';
+import { crashRow } from './crash.ts';
 import { deploy } from './deploy.ts';
 import { benchHosts } from './hosts.ts';
 import { median } from './measure.ts';
@@ -17,25 +18,32 @@ const NAME = 'bench-release';
 /** Milliseconds each way of the far link, for whoever releases and for those whose requests are under way. */
 const ONE_WAY = { ssh: 25, load: 50 };
 /** A loopback address of its own, so that the far host is on port 22 too and all else about it is the same. */
-const FAR = '127.0.10.204';
+export const FAR = '127.0.10.204';
 /** Milliseconds the app takes to boot. */
-const BOOT = 1500;
+export const BOOT = 1500;
 /** Milliseconds of load between two commands. */
 const STEADY = 5000;
 
 type Link = Row['link'];
 
-const VERSIONS = ['v1', 'v2'] as const;
+const TAGS = ['v1', 'v2', 'crash', 'unhealthy'] as const;
 
 /** The app alone: what is measured is the release, not its database. */
-function inventory(hosts: Readonly<Record<string, unknown>>, there: Internet, image: string, round: number) {
-  const environment = { DATABASE_URL: 'none', REDIS_URL: 'none', DEMO_BOOT_MS: String(BOOT), ROUND: String(round) };
+export function inventory(
+  hosts: Readonly<Record<string, unknown>>,
+  there: Internet,
+  image: string,
+  round: number,
+  more: Readonly<Record<string, string>> = {},
+) {
+  const fixed = { DATABASE_URL: 'none', REDIS_URL: 'none', DEMO_BOOT_MS: String(BOOT) };
+  const environment = { ...fixed, ROUND: String(round), ...more };
   return {
     app: 'bench',
     hosts,
     services: { web: { image, healthcheck: { path: '/up' }, environment } },
     routes: { [DOMAIN]: 'web:3000' },
-    release: { watch: '2s', drain: '5s' },
+    release: { watch: '2s', drain: '5s', healthTimeout: '10s' },
     certificates: { directory: there.acmeDirectory, ca: AUTHORITIES },
   };
 }
@@ -79,8 +87,8 @@ async function underLoad(address: string, rate: number, rounds: number, way: Way
 }
 
 /** The host as it looks from far away: its doors at an address of their own. */
-async function farAway(host: SandboxHost): Promise<AsyncDisposable> {
-  const doors = [22, 443, CONTROL_PORTS.reload].map((port) =>
+export async function farAway(host: SandboxHost): Promise<AsyncDisposable> {
+  const doors = [22, 443, CONTROL_PORTS.reload, CONTROL_PORTS.compose].map((port) =>
     startDelayProxy({
       ...{ host: host.address, port, listen: { host: FAR, port } },
       oneWay: port === 22 ? ONE_WAY.ssh : ONE_WAY.load,
@@ -120,11 +128,15 @@ function p99Of({ entries, turns }: Outcome): { readonly during: number; readonly
   };
 }
 
-const failedOf = ({ entries }: Outcome) => entries.filter(({ failure }) => failure !== undefined).length;
+/** How many requests failed. */
+export function failedOf(entries: readonly Entry[]): number {
+  return entries.filter(({ failure }) => failure !== undefined).length;
+}
 
-function causes(outcome: Outcome): string {
+/** What the requests that failed did so for, by their kind. */
+export function causes(entries: readonly Entry[]): string {
   const counts = new Map<string, number>();
-  for (const { kind, failure } of outcome.entries) {
+  for (const { kind, failure } of entries) {
     if (failure !== undefined) counts.set(`${kind}: ${failure}`, (counts.get(`${kind}: ${failure}`) ?? 0) + 1);
   }
   return counts.size === 0 ? 'none' : [...counts].map(([cause, count]) => `${count} × ${cause}`).join(', ');
@@ -142,12 +154,12 @@ function slipway(port: number, project: Project, declare: (round: number) => voi
   };
 }
 
-function byHand({ port, deploy: release }: Control, images: Readonly<Record<string, string>>): Way {
+function byHand({ port, deploy: release }: Control, images: Ground['images']): Way {
   return {
     name: 'by hand',
     port,
-    release: () => release(images['v2'] ?? ''),
-    goBack: () => release(images['v1'] ?? ''),
+    release: () => release(images.v2),
+    goBack: () => release(images.v1),
   };
 }
 
@@ -173,24 +185,42 @@ function rowsOf(link: Link, ours: Outcome, theirs: Outcome): readonly Row[] {
     }),
     row({
       ...{ ...against, name: 'failed requests', unit: 'requests' },
-      ...{ slipway: failedOf(ours), peerValue: failedOf(theirs) },
+      ...{ slipway: failedOf(ours.entries), peerValue: failedOf(theirs.entries) },
     }),
   ];
 }
 
-/** Releases and rollbacks under full traffic, against a blue/green by hand on the same host, near and far. */
-export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
+/** A host with a name, and the images of the app's releases by their tag. */
+export interface Ground extends AsyncDisposable {
+  readonly host: SandboxHost;
+  readonly there: Internet;
+  readonly images: Readonly<Record<(typeof TAGS)[number], string>>;
+}
+
+/** A fresh host under the benchmarks' domain, near and far, and the images in the registry. */
+export async function ground(name: string): Promise<Ground> {
   const there = await internet();
   await publishAuthorities();
   const ca = readFileSync(there.caFile, 'utf8');
-  const names = VERSIONS.map((version) => `demo:${version}` as const);
+  const names = TAGS.map((tag) => `demo:${tag}` as const);
   await ensureImages({ registry: there.registry, address: there.address, ca, names });
-  const images = Object.fromEntries(VERSIONS.map((version) => [version, `${there.registry}/demo:${version}`]));
-  await using hosts = await benchHosts([NAME]);
+  const images = Object.fromEntries(TAGS.map((tag) => [tag, `${there.registry}/demo:${tag}`])) as Ground['images'];
+  const hosts = await benchHosts([name]);
   const [host] = hosts;
-  if (host === undefined) return;
+  if (host === undefined) throw new Error('there is no host');
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
-  await using _far = await farAway(host);
+  const far = await farAway(host);
+  const leave = async () => {
+    await far[Symbol.asyncDispose]();
+    await hosts[Symbol.asyncDispose]();
+  };
+  return { host, there, images, [Symbol.asyncDispose]: leave };
+}
+
+/** Releases and rollbacks under full traffic, against a blue/green by hand on the same host, near and far. */
+export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
+  await using place = await ground(NAME);
+  const { host, there, images } = place;
   const conditions = circumstances();
   const rows: Row[] = [];
   const notes: string[] = [];
@@ -201,12 +231,12 @@ export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
     using project = makeProject([to], there);
     const declare = (round: number) => {
       const reached = { [host.name]: { address, identityFile: host.keyFile } };
-      writeInventory(project, inventory(reached, there, images['v1'] ?? '', round));
+      writeInventory(project, inventory(reached, there, images.v1, round));
     };
     declare(0);
     console.error(`bringing the host up, ${link}`);
     await deploy('up', project);
-    hand ??= await control('reload', { host, domain: DOMAIN, boot: BOOT }, images['v1'] ?? '');
+    hand ??= await control('reload', { host, domain: DOMAIN, boot: BOOT }, images.v1);
     const ours = await underLoad(address, rate, rounds, slipway(443, project, declare));
     const theirs = await underLoad(address, rate, rounds, byHand(hand, images));
     const samples = (['release', 'rollback'] as const).flatMap((what) => [
@@ -214,8 +244,11 @@ export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
       [`${what}, by hand, ${link}`, timesOf(theirs, what)] as const,
     ]);
     console.log(spread(new Map(samples)));
-    rows.push(...rowsOf(link, ours, theirs));
-    notes.push(`failed, ${link}: Slipway ${causes(ours)}; by hand ${causes(theirs)}`);
+    rows.push(
+      ...rowsOf(link, ours, theirs),
+      await crashRow({ link, host, rounds, project, hand, image: images.crash, declare }),
+    );
+    notes.push(`failed, ${link}: Slipway ${causes(ours.entries)}; by hand ${causes(theirs.entries)}`);
   }
   print('release', rows, [
     ...notes,

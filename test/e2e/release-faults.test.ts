@@ -38,7 +38,7 @@ function declare(version: string): void {
       },
     },
     routes: { [DOMAIN]: 'web:3000' },
-    release: { command: 'true', watch: '1s', drain: '2s', healthTimeout: '20s' },
+    release: { command: 'true', watch: '500ms', drain: '2s', healthTimeout: '20s' },
     certificates: { directory: 'https://acme.sandbox.test:14000/dir', ca: AUTHORITIES },
   });
 }

@@ -44,6 +44,8 @@ const events = Array.from({ length: least(rate / 100) }, () => eventClients(orde
 for (const client of events) void client.send(now(), 0);
 
 let isOver = false;
+/** Milliseconds by which each request went out later than it was due: of this process's own making. */
+const lags: number[] = [];
 const waiting = new Set<Promise<void>>();
 
 /** Milliseconds in which the rate grows to what it is to be: handshakes all at once would be another test. */
@@ -62,6 +64,7 @@ async function run({ clients, rate: perSecond }: (typeof mix)[number], start: nu
     const due = start + dueAt(number, perSecond);
     while (now() < due && !isOver) await sleep(Math.max(1, Math.min(200, due - now())));
     if (isOver) return;
+    lags.push(now() - due);
     const sent = clients.send(due, number);
     waiting.add(sent);
     void sent.then(() => waiting.delete(sent));
@@ -78,4 +81,7 @@ await Promise.all(runs);
 await Promise.race([Promise.all(waiting), sleep(PATIENCE + 5000)]);
 for (const { close } of [...events, ...mix.map(({ clients }) => clients)]) close?.();
 await new Promise<void>((resolve) => out.end(resolve));
+lags.sort((a, b) => a - b);
+const lag = { p50: lags[Math.floor(lags.length / 2)], p99: lags[Math.floor(lags.length * 0.99)], most: lags.at(-1) };
+await new Promise((resolve) => process.stdout.write(`${JSON.stringify(lag)}\n`, resolve));
 process.exit(0);

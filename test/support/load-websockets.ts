@@ -28,6 +28,7 @@ export function webSocketClients(target: Target, count: number, note: Note): Cli
     };
     const open = () => {
       tag = undefined;
+      let isRefused = false;
       socket = new WebSocket(`wss://${target.address}:${target.port}/ws`, {
         ...{ servername: target.domain, headers: { host: target.domain }, ca: target.ca, handshakeTimeout: PATIENCE },
       });
@@ -44,8 +45,16 @@ export function webSocketClients(target: Target, count: number, note: Note): Cli
         note(message.retried === undefined ? entry : { ...entry, retried: true });
         message.answered();
       });
+      socket.on('unexpected-response', (_, response) => {
+        isRefused = true;
+        // One that says when to come back is come back to: what waits is sent then.
+        const isTurnedAway = response.statusCode === 503 && response.headers['retry-after'] !== undefined;
+        if (!isOver && !isTurnedAway) fail(`status ${response.statusCode}`);
+        response.resume();
+        socket?.terminate();
+      });
       socket.on('error', (error) => {
-        if (!isOver && tag === undefined) fail(codeOf(error));
+        if (!isOver && tag === undefined && !isRefused) fail(codeOf(error));
       });
       socket.on('close', (code) => {
         if (isOver) return;
