@@ -209,7 +209,7 @@ export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<num
   const interrupted = () => {
     told.end();
     process.stderr.write(
-      `\nInterrupted here. What has not flipped is undone; what has goes on: \`deploy attach ${environment.name}\`.\n`,
+      `\nInterrupted here. A host that waits for others undoes what it had begun, all else goes on: \`deploy attach ${environment.name}\`.\n`,
     );
     process.exit(EXIT.interrupted);
   };

@@ -81,7 +81,7 @@ export async function runOperation(
       const { release, tag, from } = event;
       flipped = { release, tag, ...(from === undefined ? {} : { from }) };
     }
-    if (event.type === 'release.canary') flipped = { percent: event.percent };
+    if (event.type === 'release.canary') flipped = { release: event.release, percent: event.percent };
     journal.emit(event);
   };
   const machine = createHost(

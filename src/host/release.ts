@@ -1,16 +1,14 @@
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { ReleaseRequest, Request } from '#protocol/plan';
-import { abortCanary } from '#release/abort-canary';
 import { type Ear, openEar } from '#release/ear';
 import { listReleases } from '#release/list';
 import { ALONE } from '#release/manner';
 import { refusePaused } from '#release/paused';
-import { promoteCanary } from '#release/promote-canary';
 import { bringLive, hasMoved } from '#release/release';
 import { rollBack } from '#release/roll-back';
-import { readRun } from '#release/run';
 import { releaseKind } from '#resources/release';
+import { canary } from './canary.ts';
 import { entriesOf, findBreak, readLedger } from './ledger.ts';
 import { createHost } from './machine.ts';
 import { runOperation } from './operation.ts';
@@ -57,19 +55,6 @@ async function rollback(request: Asked<'rollback'>, facts: Facts, ear: Ear, tell
   const manner = { ...ALONE, hold, ear };
   return runOperation({ verb, app, environment, by, secrets: [], args, manner }, facts, tell, async (machine) => {
     await rollBack(machine, app, to);
-    return { changed: 1, unchanged: 0, removed: 0 };
-  });
-}
-
-/** Takes a paused canary further, or back. */
-async function canary(request: Asked<'canary'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
-  const { verb, app, environment, by, action, hold } = request;
-  const run = await readRun(app);
-  const args = { action, ...(run === undefined ? {} : { release: run.release, tag: run.tag }) };
-  const manner = { ...ALONE, hold, ear };
-  return runOperation({ verb, app, environment, by, secrets: [], args, manner }, facts, tell, async (machine) => {
-    if (action === 'promote') await promoteCanary(machine, app);
-    else await abortCanary(machine, app);
     return { changed: 1, unchanged: 0, removed: 0 };
   });
 }

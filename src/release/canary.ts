@@ -1,6 +1,7 @@
 import { asDeployError, DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
 import { AccessLog, figuresOf, type Request } from './access-log.ts';
+import { forgetCallOff, whyUnwanted } from './call-off.ts';
 import { takeBack } from './finish.ts';
 import { setCanary, setWarm } from './flags.ts';
 import { startOverseer } from './overseer.ts';
@@ -59,12 +60,13 @@ async function climbTo(
   await setCanary(app, previous.slot, percent);
   host.tell({ type: 'release.canary', app, release, tag, slot, percent, from: previous.tag });
   if (seconds === 0) return unseen;
+  const unwanted = () => whyUnwanted(host, passage.run, app);
   const measure = await meanwhile(host, projectOf(app, previous.slot), previous.slot);
-  const { bad, seen, ...figures } = await watch(host, project, slot, { seconds, log, measure, ear: host.manner.ear });
+  const { bad, seen, ...figures } = await watch(host, project, slot, { seconds, log, measure, unwanted });
   host.tell({ type: 'release.watched', app, release, tag, percent, ...figures });
   if (bad === undefined && figures.now.requests === 0) {
     host.warn(
-      `No request came to ${tag} in ${Math.round(seconds)} s, so nothing was seen of it; it goes on all the same.`,
+      `No request came to ${tag} in ${Math.round(seconds)} s, so nothing was seen of it${pause ? '' : '; it goes on all the same'}.`,
     );
   }
   return { bad, seen, seconds: figures.seconds };
@@ -82,6 +84,7 @@ async function undoStep({ host, app, run }: Passage, why: string): Promise<void>
  * is taken back. Resolves with what the old slot did in the last step; undefined where the canary is paused now.
  */
 export async function climb(passage: Passage, ladder: Ladder, log: AccessLog): Promise<readonly Request[] | undefined> {
+  await forgetCallOff(passage.app);
   let seen: readonly Request[] = [];
   for (const percent of ladder.steps) {
     let bad: string | undefined;

@@ -3,8 +3,8 @@ import type { Host } from '#resources/resource';
 import { awaitCommand } from './command.ts';
 import { removeAll, stopAll } from './containers.ts';
 import { drained } from './drain.ts';
-import { endCanary } from './end-canary.ts';
-import { setWarm } from './flags.ts';
+import { setCanary, setWarm } from './flags.ts';
+import { stopOverseer } from './overseer.ts';
 import { addressesIn, occupy, reach } from './passage.ts';
 import { prune } from './prune.ts';
 import { readOutcome, readRecord, writeOutcome } from './record.ts';
@@ -41,7 +41,7 @@ async function drainOld(host: Host, app: string, run: Run): Promise<void> {
  */
 export async function finish(host: Host, app: string, run: Run): Promise<void> {
   if (run.swaps === true) await letGo(host, app, run);
-  if (run.canary !== undefined) await endCanary(host, app);
+  if (run.canary !== undefined) await setCanary(app, run.slot, 0);
   const [failure] = await Promise.all([
     replaceWorkers(host, app, run).then(
       () => undefined,
@@ -62,6 +62,7 @@ export async function finish(host: Host, app: string, run: Run): Promise<void> {
     else await keepWarm(host, app, previous.slot, warm);
   }
   await prune(host, app);
+  if (run.canary !== undefined) await stopOverseer(host, app);
   await reach(host, app, past, 'done');
   if (failure !== undefined) throw failure;
 }
@@ -90,7 +91,7 @@ export async function undo(host: Host, app: string, run: Run, why: string): Prom
 export async function takeBack(host: Host, app: string, run: Run, why: string): Promise<void> {
   const { previous } = run;
   if (previous === undefined) return;
-  if (run.canary !== undefined) await endCanary(host, app);
+  if (run.canary !== undefined) await setCanary(app, run.slot, 0);
   if (run.swaps === true) await takeBackBySwap(host, app, run);
   else await flip(app, previous.slot);
   host.tell({ type: 'release.taken-back', app, release: run.release, tag: run.tag, why });
@@ -102,5 +103,6 @@ export async function takeBack(host: Host, app: string, run: Run, why: string): 
   await stopAll(host, projectOf(app, run.slot), LEAVE);
   await occupy(app, run.slot, undefined);
   await noteFailure(app, run.release, why);
+  if (run.canary !== undefined) await stopOverseer(host, app);
   await reach(host, app, run, 'taken-back', why);
 }

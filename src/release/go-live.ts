@@ -1,11 +1,11 @@
 import { asDeployError, DeployError } from '#core/errors';
 import { AccessLog, type Request } from './access-log.ts';
+import { whyUnwanted } from './call-off.ts';
 import { climb, type Ladder, NO_CANARY } from './canary.ts';
 import { doorsOf } from './door.ts';
 import { aborted, type Ear, toldTo } from './ear.ts';
-import { endCanary } from './end-canary.ts';
 import { finish, takeBack, undo } from './finish.ts';
-import { setWarm } from './flags.ts';
+import { setCanary, setWarm } from './flags.ts';
 import { gate, gateThroughProxy } from './gate.ts';
 import { occupy, type Passage } from './passage.ts';
 import type { ReleaseRecord } from './record.ts';
@@ -71,7 +71,7 @@ async function watchOver(passage: Passage, { seconds, log, earlier }: Watching):
   } = await watch(host, projectOf(app, slot), slot, {
     seconds,
     log,
-    ear: host.manner.ear,
+    unwanted: () => whyUnwanted(host, run, app),
     measure: beforeFlip(earlier, slot),
   });
   host.tell({ type: 'release.watched', app, release, tag, ...figures });
@@ -153,7 +153,7 @@ export async function cutOver(
   host.tell({ type: 'release.flipped', app, release, tag, slot, ...from, seconds: performance.now() / 1000 });
   await passage.reach('flipped');
   // Its flags say nothing any more, but would again if the release were taken back.
-  if (canary !== undefined) await endCanary(host, app);
+  if (canary !== undefined) await setCanary(app, slot, 0);
   await watchOver(passage, watching);
   await finish(host, app, passage.run);
 }

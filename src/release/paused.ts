@@ -1,5 +1,5 @@
 import { DeployError } from '#core/errors';
-import { isPaused, type PausedRun, readRun } from './run.ts';
+import { isPaused, type PausedRun, type Run, readRun, writeRun } from './run.ts';
 
 /** The canary of an app that waits for somebody to say how it goes on; undefined where none does. */
 export async function readPaused(app: string): Promise<PausedRun | undefined> {
@@ -35,4 +35,11 @@ export async function requirePaused(app: string): Promise<PausedRun> {
   throw new DeployError('canary-unknown', `No canary of ${app} waits for a word.${ended}`, {
     hint: 'See what serves with `deploy status <environment>`.',
   });
+}
+
+/** Remembers that a paused canary is at work again: whatever ends the run from now on, it is taken back. */
+export async function resume(app: string, { canary, ...run }: PausedRun): Promise<Run> {
+  const resumed: Run = { ...run, canary: { ...canary, isPaused: false } };
+  await writeRun(app, resumed);
+  return resumed;
 }

@@ -1,12 +1,12 @@
 import type { Host } from '#resources/resource';
 import { AccessLog } from './access-log.ts';
+import { forgetCallOff } from './call-off.ts';
 import { climb, lately } from './canary.ts';
 import { cutOver, waitForWord } from './go-live.ts';
 import { Passage } from './passage.ts';
-import { requirePaused } from './paused.ts';
+import { requirePaused, resume } from './paused.ts';
 import { readRecord } from './record.ts';
 import { recover } from './recovery.ts';
-import { writeRun } from './run.ts';
 import { readSlots } from './slots.ts';
 
 /** Takes a paused canary to its next share of the clients, where it pauses again, or to all of them after the last. */
@@ -17,6 +17,7 @@ export async function promoteCanary(host: Host, app: string): Promise<void> {
   const record = await readRecord(app, release);
   const passage = Passage.of(host, app, await readSlots(app), run);
   if (host.manner.hold) await waitForWord(passage);
+  await forgetCallOff(app);
   const log = await AccessLog.open(`/var/log/nginx/${app}.json`);
   const seen = (await lately(app, run)).filter(({ slot }) => slot === previous.slot);
   const { rest: steps, watch, pause } = canary;
@@ -24,8 +25,7 @@ export async function promoteCanary(host: Host, app: string): Promise<void> {
     await climb(passage, { steps, watch, pause }, log);
     return;
   }
-  passage.run = { ...run, canary: { ...canary, isPaused: false } };
-  await writeRun(app, passage.run);
+  passage.run = await resume(app, run);
   await log.read();
   await cutOver(passage, { seconds: record?.props.watch ?? 0, log, earlier: seen });
 }

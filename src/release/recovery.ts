@@ -4,7 +4,7 @@ import type { ReleaseState } from '#protocol/release';
 import type { Host } from '#resources/resource';
 import { faultOf } from './canary.ts';
 import { finish, takeBack, undo } from './finish.ts';
-import { readPaused } from './paused.ts';
+import { readPaused, resume } from './paused.ts';
 import { readRun, remedy } from './run.ts';
 import { readSlots, releasesOf } from './slots.ts';
 import { coolWhereDue } from './warm.ts';
@@ -52,7 +52,7 @@ async function overlook(host: Host, app: string): Promise<Recovered | undefined>
   if (run === undefined || why === undefined) return undefined;
   const { release, tag, state } = run;
   host.warn(`The canary of ${tag} is taken back: ${why}.`);
-  await takeBack(host, app, run, why);
+  await takeBack(host, app, await resume(app, run), why);
   return { app, release, tag, state, by: host.by, how: 'taken back', why };
 }
 

@@ -6,11 +6,11 @@ import { runCommand } from './command.ts';
 import { containersOf, nameOf } from './containers.ts';
 import { doorsOf } from './door.ts';
 import { toldTo } from './ear.ts';
-import { endCanary } from './end-canary.ts';
 import { gate } from './gate.ts';
 import { goLive } from './go-live.ts';
 import { identitiesOf, releaseIdOf } from './identities.ts';
 import { dropImages, pinImages } from './images.ts';
+import { stopOverseer } from './overseer.ts';
 import { empty, occupy, Passage } from './passage.ts';
 import { readPaused, refusePaused } from './paused.ts';
 import { preflight } from './preflight.ts';
@@ -177,7 +177,7 @@ export async function retire(host: Host, app: string): Promise<void> {
   const slots = await readSlots(app);
   await clearTimer(host, app);
   await forgetSwaps(host, app);
-  await endCanary(host, app);
+  await stopOverseer(host, app);
   for (const part of [...PARTS, 'command'] as const) {
     const release = part === 'command' ? undefined : slots[part]?.release;
     const directory = `${releaseFolder(app, release ?? 'none')}/${part}`;

@@ -3,7 +3,6 @@ import type { WatchFigures } from '#protocol/release';
 import type { Host } from '#resources/resource';
 import { type AccessLog, figuresOf, ofServing, type Request } from './access-log.ts';
 import { inspectAll, nameOf } from './containers.ts';
-import type { Ear } from './ear.ts';
 import { otherSlot, type Slot } from './slots.ts';
 
 /** Milliseconds between looks. */
@@ -90,7 +89,7 @@ export async function meanwhile(host: Host, project: string, slot: Slot): Promis
 
 /**
  * Watches a slot that requests go to since a moment ago, for a window in seconds, against what the other slot did or
- * does. Ends early where it is over the limit or the laptop asks for it.
+ * does. Ends early where it is over the limit or somebody asks for it.
  */
 export async function watch(
   host: Host,
@@ -100,10 +99,11 @@ export async function watch(
     readonly seconds: number;
     readonly log: AccessLog;
     readonly measure: Measure;
-    readonly ear: Ear;
+    /** Why somebody wants it back, once somebody does. */
+    readonly unwanted: () => string | undefined;
   },
 ): Promise<Watched> {
-  const { seconds, log, measure, ear } = options;
+  const { seconds, log, measure, unwanted } = options;
   const started = performance.now();
   const first = await restartsIn(host, project);
   const seen: Request[] = [];
@@ -117,11 +117,11 @@ export async function watch(
     const before = await measure.figures(seen);
     // What had the old slot crash too, such as a database that went away, is no fault of the new one.
     const crashed = ended ?? (now.restarts > before.restarts ? `a container of ${project}` : undefined);
-    const bad = ear.isAborted
-      ? 'the laptop asked for it'
-      : crashed === undefined
+    const judged =
+      crashed === undefined
         ? judge(now, before, isOver, measure.when)
         : `${crashed} crashed${measure.when === 'before' ? ' after the flip' : ''}`;
+    const bad = unwanted() ?? judged;
     if (bad !== undefined || isOver) return { now, before, seconds: spent, bad, seen };
     await sleep(PAUSE);
   }

@@ -176,6 +176,20 @@ test('a canary that turns bad is taken back by the watch with its figures, and n
   expect(await inside('docker ps --filter name=shop- --format x')).toBe('x');
 });
 
+test('a canary that is under way goes back when somebody else aborts it', async () => {
+  declare('stopped', { canary: [50], watch: '60s' });
+  let aborting: Promise<CliRun> | undefined;
+  const { code, stdout, stderr } = await release([], (event) => {
+    if (event.type === 'release.canary') aborting = deployHere('canary', 'abort', 'prod');
+  });
+  expect(code).toBe(4);
+  expect(stdout + stderr).toMatch(/serves all of them again: \S+@\S+ asked for it/);
+  const aborted = await aborting;
+  expect(aborted?.code, aborted?.stderr).toBe(0);
+  expect(await served()).toEqual(['second']);
+  await nothingIsLeft();
+});
+
 test('a canary that nobody visits goes on and says so; --canary none leaves the steps out', async () => {
   declare('unseen', { canary: [1] });
   const quiet = await deployHere('release', 'prod', '--json');
@@ -193,7 +207,7 @@ test('a paused canary outlives a reboot, keeps others out, and goes on when it i
   const begun = await release(['--canary', '30,60', '--pause']);
   expect(begun.code, begun.stderr).toBe(0);
   expect(told(begun.events)).toContain('release.paused');
-  expect(await inside('cat /run/slipway/lock 2>/dev/null')).not.toContain('release');
+  expect(await inside('flock --nonblock --shared /run/slipway/operation.lock echo free')).toBe('free');
   const [sticky] = (await clients(60)).filter(({ version }) => version === 'paused');
   expect(sticky?.cookie).toBeDefined();
 

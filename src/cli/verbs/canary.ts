@@ -61,7 +61,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nFor a release that was begun with `deploy release --pause`, from this machine\nor any other. After its last step `promote` gives it to all clients.\n\nExit codes: 0 done, 1 failed or no canary, 2 usage, 4 taken back, 5 locked, 6\nhost unreachable.',
+        '\nFor a release that was begun with `deploy release --pause`, from this machine\nor any other. After its last step `promote` gives it to all clients. `abort`\nalso ends a canary that is under way.\n\nExit codes: 0 done, 1 failed or no canary, 2 usage, 4 taken back, 5 locked, 6\nhost unreachable.',
       )
       .action(async (action: string, environment: string, options: ReleaseOptions) => {
         if (action !== 'promote' && action !== 'abort') {
