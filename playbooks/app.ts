@@ -172,6 +172,7 @@ export const app = definePlaybook({
             : { command: project(context, 'command', [main], commandService(environment, main)) }),
           gates: gates(context),
           routes: routesOf(environment),
+          hosts: Object.values(environment.hosts).map(({ address }) => address),
           healthTimeout,
           watch,
           canary: [...canary],

@@ -148,6 +148,8 @@ function activity(event: Event): string | undefined {
       return event.resource;
     case 'progress':
       return event.message;
+    case 'release.ready':
+      return `${event.tag} is ready for the flip`;
     case 'guard.ways-wanted':
       return 'logging in afresh, to see over which addresses that works';
     case 'guard.armed':
@@ -205,6 +207,6 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
 /** Warns of something that is not the news of one host, within the width of the terminal. */
 export function warn(message: string): void {
   const paint = paintFor(process.stderr);
-  const columns = process.stderr.columns ?? Number.POSITIVE_INFINITY;
+  const columns = process.stderr.isTTY ? columnsOf(process.stderr) : Number.POSITIVE_INFINITY;
   process.stderr.write(`${paint.yellow(wrapped(`  ! ${message}`, columns, '    '))}\n`);
 }

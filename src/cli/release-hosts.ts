@@ -8,6 +8,7 @@ import type { Shipment } from '#cli/shipment';
 import { ago } from '#cli/status-text';
 import { asDeployError, type DeployError } from '#core/errors';
 import type { Environment, Host } from '#inventory/environment';
+import { clockProblem } from '#playbook/preflight';
 import type { Event } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import type { Request } from '#protocol/plan';
@@ -57,6 +58,14 @@ const progressOf = (host: Host, message: string): Event => ({
   host: host.name,
 });
 
+const warningOf = (host: Host, { message, hint }: DeployError): Event => ({
+  type: 'warning',
+  message,
+  hint,
+  at: new Date().toISOString(),
+  host: host.name,
+});
+
 /** Waits until nobody is at work on a host any more, telling who is. */
 async function waitForOthers(
   there: Awaited<ReturnType<typeof visit>>,
@@ -97,6 +106,8 @@ async function releaseOn(
     await using there = await visit(environment, host, say, loadPlaybooks);
     const session = options.wait ? await waitForOthers(there, host, audience) : there.session;
     audience.event({ ...session.hello, host: host.name });
+    const clock = clockProblem(host.name, session.hello.facts, Date.now());
+    if (clock !== undefined) audience.event(warningOf(host, clock));
     await options.shipment?.bring(there, say, (message) => audience.event(progressOf(host, message)));
     const together = hold ? meeting.askedOf(host.name) : { hold };
     for await (const event of session.ask(await options.request(host, session.hello.facts, together))) {

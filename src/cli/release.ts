@@ -48,8 +48,19 @@ interface Plan {
   readonly shipment?: Shipment;
 }
 
+interface Asking {
+  /** Whether the run ends after each step of the canary. */
+  readonly pause?: boolean;
+  /** Whether the images are other than the inventory names. */
+  readonly departs?: boolean;
+}
+
 /** The one request that brings an environment's release to a host. */
-function releaseRequest(environment: Environment, shipment: Shipment, pause: boolean): Plan['request'] {
+function releaseRequest(
+  environment: Environment,
+  shipment: Shipment,
+  { pause = false, departs = false }: Asking,
+): Plan['request'] {
   return async (host, facts, together) => {
     const { resources } = await declarationsFor(environment, host.name, facts);
     const declared = withPins(resources, shipment).find(({ kind }) => kind === 'release');
@@ -67,16 +78,17 @@ function releaseRequest(environment: Environment, shipment: Shipment, pause: boo
       secrets: Object.values(environment.secrets),
       ...together,
       pause,
+      departs,
     };
   };
 }
 
 /** What brings an environment's release live on all its hosts. */
-function planFor(environment: Environment, shipment: Shipment, pause = false): Omit<Plan, 'doing'> {
+function planFor(environment: Environment, shipment: Shipment, asking: Asking): Omit<Plan, 'doing'> {
   return {
     environment,
     shipment,
-    request: releaseRequest(environment, shipment, pause),
+    request: releaseRequest(environment, shipment, asking),
     hasCommand: environment.release.command !== undefined,
   };
 }
@@ -247,6 +259,10 @@ export async function carryOut(plan: Plan, options: ReleaseOptions): Promise<num
   );
 }
 
+function departs(environment: Environment, declared: Environment): boolean {
+  return Object.values(environment.services).some(({ name, image }) => declared.services[name]?.image !== image);
+}
+
 /** `deploy release`: brings a tag, or what the inventory names, live on all hosts. */
 export async function release(name: string, options: ReleaseOptions): Promise<number> {
   const declared = withCanary(await loadEnvironment(projectDirectory(options.project), name), options);
@@ -254,8 +270,9 @@ export async function release(name: string, options: ReleaseOptions): Promise<nu
   const environment = tag === undefined ? declared : withImages(declared, imagesTagged(declared, tag));
   const image = environment.services[mainService(environment) ?? '']?.image ?? '';
   await using shipment = await shipmentFor(environment, options.images);
-  const code = await carryOut({ ...planFor(environment, shipment, pause), doing: `release ${tag ?? image}` }, options);
-  if (code === EXIT.done && declared.services[mainService(declared) ?? '']?.image !== image && options.json !== true) {
+  const asking = { pause, departs: departs(environment, declared) };
+  const code = await carryOut({ ...planFor(environment, shipment, asking), doing: `release ${tag ?? image}` }, options);
+  if (code === EXIT.done && asking.departs && options.json !== true) {
     const named = declared.services[mainService(declared) ?? '']?.image;
     warn(`inventory/${name}.yaml still names ${named}; \`deploy up ${name}\` would release that`);
   }
@@ -286,5 +303,6 @@ export function releaseImages(
   options: ReleaseOptions,
 ): Promise<number> {
   const environment = withImages(declared, images);
-  return carryOut({ ...planFor(environment, shipment), doing }, options);
+  const asking = { departs: departs(environment, declared) };
+  return carryOut({ ...planFor(environment, shipment, asking), doing }, options);
 }

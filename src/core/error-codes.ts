@@ -529,11 +529,6 @@ export const ERROR_CODES = {
     means: 'The command was run outside a project: there is no inventory/ folder here or above.',
     fix: 'Go to your project, or name it with --project.',
   },
-  'operation-failed': {
-    exit: EXIT.failed,
-    means: 'The operation that was looked at had failed.',
-    fix: 'The message is the one it ended with; mend what it says and run `deploy up <environment>` again.',
-  },
   'address-pools-taken': {
     exit: EXIT.usage,
     means: "Every network that Docker may use overlaps with one the host is on, or has no room for the app's network.",

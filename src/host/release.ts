@@ -34,8 +34,9 @@ export const releaseEar = openEar;
 
 /** Brings what was asked for live, unless it is. */
 async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
-  const { verb, app, environment, by, secrets, hold, commandElsewhere = false, pause = false } = request;
-  const manner = { hold, commandElsewhere, pause, ear };
+  const { verb, app, environment, by, secrets, hold, commandElsewhere = false } = request;
+  const { pause = false, departs = false } = request;
+  const manner = { hold, commandElsewhere, pause, departs, ear };
   const props = releaseKind.props.parse(request.release);
   const args = { tag: props.tag };
   return runOperation({ verb, app, environment, by, secrets, args, manner }, facts, tell, async (machine) => {
@@ -52,7 +53,7 @@ async function release(request: Asked<'release'>, facts: Facts, ear: Ear, tell: 
 async function rollback(request: Asked<'rollback'>, facts: Facts, ear: Ear, tell: Tell): Promise<number> {
   const { verb, app, environment, by, to, hold = false } = request;
   const args = to === undefined ? {} : { to };
-  const manner = { ...ALONE, hold, ear };
+  const manner = { ...ALONE, hold, departs: true, ear };
   return runOperation({ verb, app, environment, by, secrets: [], args, manner }, facts, tell, async (machine) => {
     await rollBack(machine, app, to);
     return { changed: 1, unchanged: 0, removed: 0 };

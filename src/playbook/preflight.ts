@@ -17,6 +17,17 @@ const WEB_PORTS = [80, 443];
 /** The container proxy is the engine's own; nginx is ours. */
 const OURS = ['nginx', 'docker-proxy'];
 
+/** That a host's clock is far from the laptop's, which is at `now` in milliseconds; undefined where it is not. */
+export function clockProblem(host: string, facts: Facts, now: number): DeployError | undefined {
+  const skew = (facts.clock - now) / 1000;
+  if (Math.abs(skew) <= MOST_SKEW) return undefined;
+  const difference = `${formatSeconds(Math.abs(skew))} ${skew > 0 ? 'ahead' : 'behind'}`;
+  return new DeployError('clock-off', `The host's clock is ${difference} of this machine's.`, {
+    hint: 'Set the clock that is wrong (on the host: `timedatectl set-ntp true`); certificates depend on it.',
+    host,
+  });
+}
+
 /**
  * What makes a host unfit before anything is changed on it; rejects with the first such thing. `now` is the laptop's
  * clock in milliseconds.
@@ -29,18 +40,8 @@ export function preflight(environment: Environment, host: string, facts: Facts, 
       host,
     });
   }
-  const skew = (facts.clock - now) / 1000;
-  if (Math.abs(skew) > MOST_SKEW) {
-    const direction = skew > 0 ? 'ahead' : 'behind';
-    throw new DeployError(
-      'clock-off',
-      `The host's clock is ${formatSeconds(Math.abs(skew))} ${direction} of this machine's.`,
-      {
-        hint: 'Set the clock that is wrong (on the host: `timedatectl set-ntp true`); certificates depend on it.',
-        host,
-      },
-    );
-  }
+  const clock = clockProblem(host, facts, now);
+  if (clock !== undefined) throw clock;
   if (facts.diskFreeBytes < LEAST_DISK) {
     throw new DeployError('disk-full', `Only ${formatBytes(facts.diskFreeBytes)} are free below /var on the host.`, {
       hint: `Free at least ${formatBytes(LEAST_DISK)}: look with \`du -xh --max-depth=2 /var | sort -h | tail\`.`,

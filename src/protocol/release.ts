@@ -47,6 +47,8 @@ export const releaseRequests = [
     commandElsewhere,
     /** End after each step of the canary, and leave the release there until `canary` says how it goes on. */
     pause: z.boolean().optional(),
+    /** Its images are not those that the inventory names. */
+    departs: z.boolean().optional(),
   }),
   z.strictObject({
     verb: z.literal('canary'),

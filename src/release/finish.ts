@@ -54,6 +54,8 @@ export async function finish(host: Host, app: string, run: Run): Promise<void> {
   await writeOutcome(app, run.release, {
     served: true,
     at: new Date().toISOString(),
+    by: run.by,
+    ...(run.departs === true ? { departs: true } : {}),
     ...(previous === undefined ? {} : { after: previous.release }),
   });
   const { warm = 0 } = (await readRecord(app, run.release))?.props ?? {};

@@ -8,8 +8,10 @@ export interface Manner {
   readonly commandElsewhere: boolean;
   /** End after each step of the canary, until somebody says how it goes on. */
   readonly pause: boolean;
+  /** What is brought live is not what the inventory names, so the next `up` would replace it. */
+  readonly departs: boolean;
   readonly ear: Ear;
 }
 
 /** Without asking back. */
-export const ALONE: Manner = { hold: false, commandElsewhere: false, pause: false, ear: DEAF };
+export const ALONE: Manner = { hold: false, commandElsewhere: false, pause: false, departs: false, ear: DEAF };

@@ -36,6 +36,7 @@ export class Passage {
       state: 'preflight',
       by: host.by,
       startedAt: new Date().toISOString(),
+      ...(host.manner.departs ? { departs: true } : {}),
       ...(old === undefined || live === undefined
         ? {}
         : { previous: { release: old.release, tag: old.tag, slot: live } }),

@@ -27,6 +27,10 @@ export interface Outcome {
   readonly served: boolean;
   /** ISO 8601. */
   readonly at: string;
+  /** Who brought it live. */
+  readonly by?: string;
+  /** It was not what the inventory named. */
+  readonly departs?: boolean;
   /** The release that it took over from. */
   readonly after?: string;
   /** Why it does not serve. */

@@ -4,6 +4,7 @@ import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
 import { runCommand } from './command.ts';
 import { containersOf, nameOf } from './containers.ts';
+import { lookUp } from './domains.ts';
 import { doorsOf } from './door.ts';
 import { toldTo } from './ear.ts';
 import { gate } from './gate.ts';
@@ -14,7 +15,7 @@ import { stopOverseer } from './overseer.ts';
 import { empty, occupy, Passage } from './passage.ts';
 import { readPaused, refusePaused } from './paused.ts';
 import { preflight } from './preflight.ts';
-import { type ReleaseRecord, readRecord, stage, storedReleases } from './record.ts';
+import { type ReleaseRecord, readOutcome, readRecord, stage, storedReleases } from './record.ts';
 import { recover } from './recovery.ts';
 import { bringRoutes, forgetRoutes, isRouted } from './routes.ts';
 import type { PausedRun } from './run.ts';
@@ -40,6 +41,8 @@ export interface Live {
   readonly missing: readonly string[];
   /** The release the workers run. */
   readonly workers: string | undefined;
+  /** Who brought it live and when, where it was not what the inventory named. */
+  readonly departed: { readonly by: string; readonly at: string } | undefined;
   /** What each image is, by its reference. */
   readonly images: Readonly<Record<string, string>>;
   /** The release that some of the clients get, where that is to stay so for now. */
@@ -83,7 +86,7 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
     containersOf(host, projectOf(app, slots.live)),
     slots.workers === undefined ? [] : containersOf(host, projectOf(app, 'workers')),
   ]);
-  const record = await readRecord(app, occupant.release);
+  const [record, outcome] = await Promise.all([readRecord(app, occupant.release), readOutcome(app, occupant.release)]);
   const running = new Set([...serving, ...working].filter(({ State }) => State === 'running').map(nameOf));
   const wanted = [...occupant.containers, ...(slots.workers?.containers ?? [])];
   return {
@@ -93,6 +96,7 @@ export async function readLive(host: Host, app: string): Promise<Live | undefine
     slot: slots.live,
     missing: wanted.filter((name) => !running.has(name)),
     workers: slots.workers?.release,
+    departed: outcome?.departs === true ? { by: outcome.by ?? 'somebody', at: outcome.at } : undefined,
     canary:
       paused === undefined
         ? undefined
@@ -156,10 +160,13 @@ export async function bringLive(host: Host, props: ReleaseProps, { anew = false 
     passage,
     async () => {
       await passage.reach('preflight');
+      const domains = [...new Set(props.routes.map(({ domain }) => domain))];
+      const odd = lookUp(domains, [...props.hosts, ...host.facts.addresses]);
       // What cannot run twice needs no room for two.
       const live = slots.live === undefined || props.swap ? undefined : projectOf(app, slots.live);
       await preflight(host, live, projectOf(app, slot));
       const images = await pinImages(host, app, props, identities);
+      for (const message of await odd) host.warn(message);
       const previous = old === undefined ? {} : { previous: old.release };
       const record = await stage(props, { id, declared, by: host.by, images, ...previous });
       await passage.reach('pulled');

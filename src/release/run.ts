@@ -32,6 +32,8 @@ export interface Run {
   readonly startedAt: string;
   /** The release that served when it began, and where. */
   readonly previous?: { readonly release: string; readonly tag: string; readonly slot: Slot };
+  /** It is not what the inventory names. */
+  readonly departs?: boolean;
   /** The slot had been kept warm: nothing was started, so nothing is to be stopped where it does not come to the flip. */
   readonly wasWarm?: boolean;
   /** The two cannot run side by side: requests are held while one is stopped and the other started. */

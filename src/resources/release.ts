@@ -44,6 +44,8 @@ const props = z.strictObject({
   gates: z.array(gate),
   /** What leads to the app: it goes and comes back with the release. */
   routes: z.array(route),
+  /** The addresses of the environment's hosts: where the routes' domains should lead to. */
+  hosts: z.array(z.string()).default([]),
   /** Seconds a new slot has to become healthy. */
   healthTimeout: z.number(),
   /** Seconds the old slot may take to finish its requests after the flip. */
@@ -63,6 +65,11 @@ const props = z.strictObject({
 });
 
 export type ReleaseProps = z.output<typeof props>;
+
+/** What a person should know before what the inventory names replaces what somebody brought live beside it. */
+function departure(tag: string, { by, at }: { readonly by: string; readonly at: string }): string {
+  return `${tag} was brought live by ${by} on ${at.slice(0, 10)} and is not in the inventory`;
+}
 
 /** The live release of an app: brought up beside the one that serves, and switched to when it is healthy. */
 export const releaseKind = defineKind({
@@ -89,11 +96,10 @@ export const releaseKind = defineKind({
     // It is on its way already, and whoever paused it says how it goes on.
     if (state.open?.isTried === true) return [];
     if (state.declared !== state.wanted) {
+      const summary =
+        state.tag === tag ? `release ${tag} again (its configuration changed)` : `release ${state.tag} -> ${tag}`;
       return [
-        {
-          summary:
-            state.tag === tag ? `release ${tag} again (its configuration changed)` : `release ${state.tag} -> ${tag}`,
-        },
+        { summary: state.departed === undefined ? summary : `${summary}; ${departure(state.tag, state.departed)}` },
       ];
     }
     if (!state.isPinned) return [{ summary: `release ${tag} again (its image changed)` }];
@@ -105,7 +111,11 @@ export const releaseKind = defineKind({
     if (state?.open === undefined || state.open.isTried) return undefined;
     return state.declared === state.wanted && state.isPinned ? undefined : state.open.refusal;
   },
-  async apply(host, wanted) {
+  async apply(host, wanted, state) {
+    // Whoever runs `up` may not know of it, and the plan is not shown before.
+    if (state?.departed !== undefined && state.declared !== state.wanted) {
+      host.warn(`${departure(state.tag, state.departed)}: it is replaced by ${wanted.tag}.`);
+    }
     const { bringLive } = await import('#release/release');
     await bringLive(host, wanted);
   },

@@ -157,8 +157,18 @@ test('a changed version goes live with `up` on all hosts or on none', async () =
 test('the release command runs once, before any host starts the new version', async () => {
   const command = (text: string) => ({ release: { command: `node -e "${text}"` } });
   declare({ tag: 'v1', ...command('setTimeout(() => process.exit(3), 1500)') });
-  const failed = await deployHere(['release', 'prod']);
+  await setRecord(DOMAIN, { a: ['192.0.2.9'] });
+  let attached: ReturnType<typeof deployHere> | undefined;
+  const failed = await deployHere(['release', 'prod'], (event) => {
+    if (event.type === 'operation.started') attached ??= deployHere(['attach', 'prod', '--host', event.host ?? '']);
+  });
+  await setRecord(DOMAIN, { a: [hostOf(C).address] });
   expect(failed.code, failed.stderr).toBe(4);
+  expect(failed.stdout).toMatch(/hosts\.sandbox\.test leads to 192\.0\.2\.9.*a CDN or a load balancer/);
+  // Whoever follows a release from elsewhere hears of its end, and gets its exit code.
+  const followed = await attached;
+  expect(followed?.code).toBe(4);
+  expect(followed?.events.at(-1)?.type).toBe('operation.failed');
   expect(failed.stdout).toContain('The release command failed (exit 3)');
   expect(failed.stdout.match(/other-host-failed/g)).toHaveLength(2);
   const started = (events: readonly Event[]) =>
@@ -175,6 +185,17 @@ test('the release command runs once, before any host starts the new version', as
   expect(states.indexOf('commanded')).toBeLessThan(states.indexOf('started'));
   expect(started(released.events)).toHaveLength(3);
   expect(await versions()).toEqual(['v1', 'v1', 'v1']);
+});
+
+test('what was brought live beside the inventory is told before `up` replaces it', async () => {
+  expect((await deployHere(['release', 'prod', '--tag', 'v2'])).code).toBe(0);
+  const note = /v2 was brought live by \S+@\S+ on [\d-]+ and is not in the inventory/;
+  expect((await deployHere(['plan', 'prod'])).stdout).toMatch(note);
+  const brought = await deployHere(['up', 'prod']);
+  expect(brought.code, brought.stderr).toBe(0);
+  expect(brought.events.filter((event) => event.type === 'warning' && note.test(event.message))).toHaveLength(3);
+  expect(await versions()).toEqual(['v1', 'v1', 'v1']);
+  expect((await deployHere(['plan', 'prod'])).stdout).not.toMatch(note);
 });
 
 test('where the first host serves the release already, the others need not wait for its command', async () => {

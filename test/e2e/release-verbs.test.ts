@@ -113,6 +113,7 @@ test('a protected environment is changed by whoever types its name, or says --ye
     ['release', 'prod', '--tag', 'v2'],
     ['rollback', 'prod'],
     ['promote', 'staging', 'prod'],
+    ['maintenance', 'on', 'prod'],
   ]) {
     const refused = await deployHere(...argv);
     expect(refused.code, argv.join(' ')).toBe(2);
@@ -237,14 +238,14 @@ test('a tunnel whose connection to the host breaks says so and ends', async () =
 test('maintenance answers 503 to all but those who are let through, without a reload', async () => {
   const started = () => inside(NAMES[0], 'pgrep -P $(cat /run/nginx.pid)');
   const workers = await started();
-  expect((await deployHere('maintenance', 'on', 'prod')).code).toBe(0);
+  expect((await deployHere('maintenance', 'on', 'prod', '--yes')).code).toBe(0);
   expect(await get(hostAt(0), '/version')).toMatchObject({ status: 503, retryAfter: '120' });
   expect((await get(hostAt(0), '/version')).body).toContain('back soon');
   expect((await get(hostAt(0), '/up')).status).toBe(200);
   const { events } = await deployHere('status', 'prod', '--json');
   expect(told(events, 'status.read').map(({ maintenance }) => maintenance?.allow)).toEqual([[], []]);
   const here = (await inside(NAMES[0], "ip route show default | awk '{print $3}'")).trim();
-  expect((await deployHere('maintenance', 'on', 'prod', '--allow', here)).code).toBe(0);
+  expect((await deployHere('maintenance', 'on', 'prod', '--yes', '--allow', here)).code).toBe(0);
   expect((await get(hostAt(0), '/version')).status).toBe(200);
   expect((await deployHere('maintenance', 'off', 'prod')).code).toBe(0);
   expect(await versions()).toEqual(['v1', 'v1']);

@@ -1,5 +1,5 @@
 import { narrator } from '#cli/narrator';
-import { hostsOf } from '#cli/operate';
+import { failureOf, hostsOf } from '#cli/operate';
 import { printError } from '#cli/print-error';
 import { projectDirectory, runnerFile } from '#cli/project';
 import { reach } from '#cli/reach';
@@ -31,16 +31,9 @@ async function attach(name: string, operation: string | undefined, options: Atta
     else audience.event(event);
     if (event.type === 'operation.failed') {
       audience.end();
-      const { message, hint, resource } = event.error;
-      printError(
-        new DeployError('operation-failed', message, {
-          hint,
-          host: host.name,
-          ...(resource === undefined ? {} : { resource }),
-        }),
-        { json: options.json === true, environment: name },
-      );
-      return EXIT.failed;
+      const error = failureOf(event, host.name);
+      printError(error, { json: options.json === true, environment: name });
+      return error.exitCode;
     }
   }
   audience.end();

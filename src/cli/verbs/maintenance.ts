@@ -4,6 +4,7 @@ import { hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { projectDirectory } from '#cli/project';
+import { confirmProtected } from '#cli/protection';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
@@ -13,6 +14,7 @@ interface MaintenanceOptions {
   readonly allow?: readonly string[];
   readonly host?: readonly string[];
   readonly json?: boolean;
+  readonly yes?: boolean;
   readonly project?: string;
 }
 
@@ -26,6 +28,7 @@ async function maintenance(on: boolean, name: string, options: MaintenanceOption
   }
   const environment = await loadEnvironment(projectDirectory(options.project), name);
   const hosts = hostsOf(environment, options.host ?? []);
+  if (on) await confirmProtected(environment, 'show its visitors the maintenance page', options.yes === true);
   const answers = await askHosts(environment, hosts, {
     verb: 'maintenance',
     app: environment.app,
@@ -57,6 +60,7 @@ export const verb: Verb = {
       .argument('<environment>', 'the environment: a file below inventory/, without .yaml')
       .option('--allow <address...>', 'addresses that get through, besides those of the inventory')
       .option('--host <name...>', 'only these hosts')
+      .option('--yes', 'do not ask, where the environment is protected')
       .option('--json', 'print one line of JSON for each host to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
