@@ -168,7 +168,7 @@ test('the release command runs once, before any host starts the new version', as
   // Whoever follows a release from elsewhere hears of its end, and gets its exit code.
   const followed = await attached;
   expect(followed?.code).toBe(4);
-  expect(followed?.events.at(-1)?.type).toBe('operation.failed');
+  expect(followed?.events.map(({ type }) => type)).toContain('operation.failed');
   expect(failed.stdout).toContain('The release command failed (exit 3)');
   expect(failed.stdout.match(/other-host-failed/g)).toHaveLength(2);
   const started = (events: readonly Event[]) =>

@@ -295,35 +295,38 @@ test.each<[string, (meanwhile: Meanwhile) => void, boolean]>([
   expect(await state()).toBe(flips ? 'done' : 'rejected');
 });
 
-/** Asks for the front page until it is told to stop. */
+/** Asks for the front page, several times at once, until it is told to stop. */
 function visit(): { stop(): Promise<void> } {
   let isOver = false;
-  const visiting = (async () => {
+  const visitors = Array.from({ length: 8 }, async () => {
     while (!isOver) {
       await get('/').catch(() => undefined);
-      await sleep(20);
+      await sleep(100);
     }
-  })();
+  });
   return {
     async stop() {
       isOver = true;
-      await visiting;
+      await Promise.all(visitors);
     },
   };
 }
 
-test.each<[string, Record<string, string>, RegExp]>([
-  ['answers with errors', { DEMO_MODE: 'errors', DEMO_MODE_AFTER_MS: '3000' }, /ended with 5xx/],
-  ['crashes', { DEMO_MODE: 'crash', DEMO_MODE_AFTER_MS: '3000' }, /crashed after the flip|ended with 5xx/],
+test.each<[string, Record<string, string>, string, RegExp]>([
+  ['answers with errors 10 s later', { DEMO_MODE: 'errors', DEMO_MODE_AFTER_MS: '12000' }, '15s', /ended with 5xx/],
+  ['crashes', { DEMO_MODE: 'crash', DEMO_MODE_AFTER_MS: '3000' }, '30s', /crashed after the flip|ended with 5xx/],
+  ['is slow', { DEMO_MODE: 'slow' }, '8s', /half of the requests took longer than 1[5-9]\d\d ms, before it was/],
 ])(
-  'a release that %s after its health check has passed is taken back by the watch',
-  async (_name, environment, why) => {
+  'a release that passes its health check and then %s is taken back by the watch',
+  async (_name, environment, watch, why) => {
     await serve('good');
     const visitor = visit();
     try {
+      // What it is compared with is what was asked before.
+      await sleep(1000);
       const { error, events } = await release({
         environment: { VERSION: 'bad', ...environment },
-        release: { watch: '30s' },
+        release: { watch },
       });
       expect(error?.code).toBe('release-taken-back');
       expect(error?.exitCode).toBe(4);
@@ -336,6 +339,29 @@ test.each<[string, Record<string, string>, RegExp]>([
     expect(await state()).toBe('taken-back');
   },
 );
+
+test('a loss that the probe sees only when the watch is over has the release gone back from', async () => {
+  await serve('good');
+  // It is still being drained when the new release turns bad, so its watch is over and its probe is not.
+  declare('late', {
+    environment: { VERSION: 'late', DEMO_MODE: 'errors', DEMO_MODE_AFTER_MS: '5500' },
+    release: { drain: '8s' },
+  });
+  let slow: Promise<unknown> | undefined;
+  const { code, stdout } = await deploy(['release', 'late', '--probe', '20', '--project', project.folder, '--json'], {
+    onEvent: (event) => {
+      if (event.type === 'release.state' && event.state === 'pulled')
+        slow = get('/slow?ms=6500').catch(() => undefined);
+    },
+  });
+  await slow;
+  expect(code, stdout.slice(-2000)).toBe(4);
+  expect(stdout).toMatch(/requests-lost.*answered 500/);
+  expect(stdout).toContain('"type":"probe.measured"');
+  expect(await served()).toBe('good');
+  const { entries } = await history();
+  expect(entries.slice(-2).map(({ op, result }) => `${op} ${result}`)).toEqual(['release done', 'rollback done']);
+});
 
 test.each(['preflight', 'pulled', 'commanded', 'started', 'gated', 'flipped', 'watched', 'drained'] as const)(
   'kill -9 of the runner at `%s` leaves one of the two serving, and the next operation ends what it began',
