@@ -298,7 +298,7 @@ test.each<[string, (meanwhile: Meanwhile) => void, boolean]>([
 /** Asks for the front page, several times at once, until it is told to stop. */
 function visit(): { stop(): Promise<void> } {
   let isOver = false;
-  const visitors = Array.from({ length: 8 }, async () => {
+  const visitors = Array.from({ length: 16 }, async () => {
     while (!isOver) {
       await get('/').catch(() => undefined);
       await sleep(100);
@@ -315,7 +315,7 @@ function visit(): { stop(): Promise<void> } {
 test.each<[string, Record<string, string>, string, RegExp]>([
   ['answers with errors 10 s later', { DEMO_MODE: 'errors', DEMO_MODE_AFTER_MS: '12000' }, '15s', /ended with 5xx/],
   ['crashes', { DEMO_MODE: 'crash', DEMO_MODE_AFTER_MS: '3000' }, '30s', /crashed after the flip|ended with 5xx/],
-  ['is slow', { DEMO_MODE: 'slow' }, '8s', /half of the requests took longer than 1[5-9]\d\d ms, before it was/],
+  ['is slow', { DEMO_MODE: 'slow' }, '10s', /half of the requests took longer than 1[5-9]\d\d ms, before it was/],
 ])(
   'a release that passes its health check and then %s is taken back by the watch',
   async (_name, environment, watch, why) => {
@@ -328,7 +328,8 @@ test.each<[string, Record<string, string>, string, RegExp]>([
         environment: { VERSION: 'bad', ...environment },
         release: { watch },
       });
-      expect(error?.code).toBe('release-taken-back');
+      const watched = events.filter(({ type }) => type === 'release.watched');
+      expect(error?.code, JSON.stringify(watched)).toBe('release-taken-back');
       expect(error?.exitCode).toBe(4);
       expect(error?.message).toMatch(why);
       expect(events.map(({ type }) => type)).toContain('release.taken-back');
