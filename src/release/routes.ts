@@ -81,11 +81,12 @@ const STAY = 'stay-';
  */
 async function keepOldWorkers(app: string, old: string | undefined, next: string, live: Slot | undefined) {
   const folder = flagsOf(app);
-  for (const slot of ['blue', 'green'] as const) await rm(join(folder, `${STAY}${next}-${slot}`), { force: true });
+  for (const flag of ['', '-green']) await rm(join(folder, `${STAY}${next}${flag}`), { force: true });
   if (old === undefined || old === next || live === undefined) return [];
-  const kept = `${STAY}${old}-${live}`;
-  await replaceText(join(folder, kept), '', 0o644);
-  return [kept];
+  // The first says that they stay and is written last; without the second, with blue.
+  const kept = [...(live === 'green' ? [`${STAY}${old}-green`] : []), `${STAY}${old}`];
+  for (const name of kept) await replaceText(join(folder, name), '', 0o644);
+  return kept;
 }
 
 async function forgetWorkers(app: string, kept: readonly string[]): Promise<void> {
