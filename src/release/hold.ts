@@ -66,6 +66,7 @@ export async function holdRequests(
     };
     await host.must([
       ...['systemd-run', '--quiet', '--collect', `--unit=slipway-hold-${upstream}-${unique}`],
+      `--description=Where requests to ${app} wait`,
       ...Object.entries(socket).map(([key, value]) => `--socket-property=${key}=${value}`),
       // Six descriptors for each connection that waited.
       ...['--property=LimitNOFILE=65536', '--', ...waiter(app, addresses)],

@@ -6,8 +6,11 @@ import {
   containersOf,
   type Inspected,
   inspectAll,
+  NO_RESTART,
   nameOf,
+  type RestartPolicy,
   removeContainer,
+  setRestart,
   startContainer,
   stopContainer,
 } from './containers.ts';
@@ -47,19 +50,32 @@ async function prove(host: Host, project: string, ids: ReadonlySet<string>): Pro
     const ended = findEnded(containers, restarts);
     if (ended !== undefined) throw await rejected(host, causeOfEnd(ended), ended);
     await refuseIll(host, containers, spent >= HEALTHY * 1000);
-    if (spent >= STEADY && containers.every(isHealthy)) return;
+    if (spent >= STEADY && containers.length === ids.size && containers.every(isHealthy)) return;
+    if (spent >= HEALTHY * 1000) {
+      throw new DeployError('docker-failed', `Docker knows nothing of containers of ${project} any more.`, {
+        hint: 'Look at `systemctl status docker` on the host, then run the same command again.',
+      });
+    }
     await sleep(LOOK);
   }
+}
+
+/** What every worker is declared with. */
+const RESTART: RestartPolicy = { Name: 'unless-stopped', MaximumRetryCount: 0 };
+
+/** Whether a container is still to be started, or to be seen to run: Docker does not restart it before. */
+function isUnproven({ State, HostConfig }: Inspected): boolean {
+  return State.Status !== 'running' || HostConfig.RestartPolicy.Name === NO_RESTART.Name;
 }
 
 /** Starts containers that were made, and waits until they are seen to run. */
 async function startProven(host: Host, project: string, containers: readonly Inspected[]): Promise<void> {
   if (containers.length === 0) return;
-  const started = await startCreated(host, containers);
+  await startCreated(host, containers);
   try {
     await prove(host, project, new Set(containers.map(({ Id }) => Id)));
   } finally {
-    await started.keepRunning();
+    await Promise.all(containers.map(({ Id }) => setRestart(host, Id, RESTART)));
   }
 }
 
@@ -89,11 +105,7 @@ async function overlapOld(
   await compose(host, app, 'workers', folder, 'create', { scale });
   const fresh = (await overlapping()).filter(isOf(folder));
   try {
-    await startProven(
-      host,
-      project,
-      fresh.filter(({ State }) => State.Status !== 'running'),
-    );
+    await startProven(host, project, fresh.filter(isUnproven));
   } catch (thrown) {
     const { code, message, hint } = asDeployError(thrown);
     await Promise.all(fresh.map(({ Id }) => removeContainer(host, Id)));
@@ -114,7 +126,7 @@ async function replace(host: Host, app: string, folder: string): Promise<readonl
   const graces = (await inspectAll(host, project)).map(({ Config }) => Config.StopTimeout ?? GRACE);
   await compose(host, app, 'workers', folder, 'create', { wait: CREATE + Math.max(0, ...graces) });
   const containers = await inspectAll(host, project);
-  const made = containers.filter(({ State }) => State.Status !== 'running');
+  const made = containers.filter(isUnproven);
   try {
     await startProven(host, project, made);
   } catch (error) {
