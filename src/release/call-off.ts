@@ -22,8 +22,12 @@ function calledOffBy(app: string): string | undefined {
 }
 
 /** Why a release that is being watched is to be taken back whatever is seen of it; undefined where nobody wants that. */
-export function whyUnwanted({ manner }: Pick<Host, 'manner'>, { canary }: Run, app: string): string | undefined {
-  const by = manner.ear.isAborted ? 'the laptop' : canary === undefined ? undefined : calledOffBy(app);
+export function whyUnwanted({ manner }: Pick<Host, 'manner'>, { state, canary }: Run, app: string): string | undefined {
+  const { hold, ear } = manner;
+  if (ear.isAborted) return 'the laptop asked for it';
+  // Before the flip no host goes on by itself: the others may have been called off.
+  if (hold && state === 'canary' && ear.isGone) return 'the laptop that speaks for all hosts is gone';
+  const by = canary === undefined ? undefined : calledOffBy(app);
   return by === undefined ? undefined : `${by} asked for it`;
 }
 

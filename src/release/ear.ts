@@ -11,12 +11,14 @@ const SILENCE = 30;
 export interface Ear {
   /** Whether the laptop has taken its order back. */
   readonly isAborted: boolean;
+  /** Whether it has left, or fallen silent; only one that speaks for several hosts gives signs of life. */
+  readonly isGone: boolean;
   /** Resolves with whether the laptop says so: with false once it has said `abort`, is gone, or has fallen silent. */
   hears(word: 'start' | 'flip'): Promise<boolean>;
 }
 
 /** For whoever brings a release live without asking back. */
-export const DEAF: Ear = { isAborted: false, hears: async () => true };
+export const DEAF: Ear = { isAborted: false, isGone: false, hears: async () => true };
 
 /** A release that was called off. */
 export function aborted(): DeployError {
@@ -42,6 +44,7 @@ function parse(line: string): ReleaseWord | undefined {
 export function openEar(): Ear & { hear(line: string): void; hangUp(): void } {
   const said = new Set<Word>();
   let isGone = false;
+  let heardAt = performance.now();
   let wake: () => void = () => undefined;
   const isSilent = () =>
     new Promise<boolean>((resolve) => {
@@ -55,6 +58,9 @@ export function openEar(): Ear & { hear(line: string): void; hangUp(): void } {
     get isAborted() {
       return said.has('abort');
     },
+    get isGone() {
+      return isGone || performance.now() - heardAt > SILENCE * 1000;
+    },
     async hears(word) {
       for (;;) {
         if (said.has('abort')) return false;
@@ -66,6 +72,7 @@ export function openEar(): Ear & { hear(line: string): void; hangUp(): void } {
       const word = parse(line)?.release;
       if (word === undefined) return;
       said.add(word);
+      heardAt = performance.now();
       wake();
     },
     // Only who waits for a word asks for it; all others go on without a laptop.

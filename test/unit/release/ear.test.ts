@@ -28,6 +28,7 @@ test('a laptop that leaves is a no, but what it said before it left counts', asy
   const start = ear.hears('start');
   ear.hear(say('flip'));
   ear.hangUp();
+  expect(ear.isGone).toBe(true);
   expect(await start).toBe(false);
   expect(await ear.hears('flip')).toBe(true);
   await expect(toldTo('start', { ear })).rejects.toMatchObject({ code: 'release-aborted', exitCode: 4 });
@@ -45,6 +46,8 @@ test('a laptop that falls silent is a no, one that gives signs of life is waited
     ear.hear(say('here'));
   }
   expect(answer).toBeUndefined();
+  expect(ear.isGone).toBe(false);
   await vi.advanceTimersByTimeAsync(31_000);
   expect(answer).toBe(false);
+  expect(ear.isGone).toBe(true);
 });
