@@ -7,7 +7,7 @@ import { startDelayProxy } from '#test/support/delay-proxy';
 import { startLoad } from '#test/support/load';
 import { CONTROL_PORTS, type Control, control } from '#test/support/load-controls';
 import { allFrom, type Entry, latencyOf } from '#test/support/load-record';
-import { crashRow } from './crash.ts';
+import { crashTimes } from './crash.ts';
 import { deploy } from './deploy.ts';
 import { benchHosts } from './hosts.ts';
 import { median } from './measure.ts';
@@ -239,14 +239,22 @@ export async function releaseBench(rounds = 3, rate = 500): Promise<void> {
     hand ??= await control('reload', { host, domain: DOMAIN, boot: BOOT }, images.v1);
     const ours = await underLoad(address, rate, rounds, slipway(443, project, declare));
     const theirs = await underLoad(address, rate, rounds, byHand(hand, images));
+    const crashes = await crashTimes({ link, host, rounds, project, hand, image: images.crash, declare });
     const samples = (['release', 'rollback'] as const).flatMap((what) => [
       [`${what}, Slipway, ${link}`, timesOf(ours, what)] as const,
       [`${what}, by hand, ${link}`, timesOf(theirs, what)] as const,
     ]);
-    console.log(spread(new Map(samples)));
+    const told = [
+      [`crash told, Slipway, ${link}`, crashes.ours],
+      [`crash told, by hand, ${link}`, crashes.theirs],
+    ] as const;
+    console.log(spread(new Map([...samples, ...told])));
     rows.push(
       ...rowsOf(link, ours, theirs),
-      await crashRow({ link, host, rounds, project, hand, image: images.crash, declare }),
+      row({
+        ...{ link, name: 'crash told after', peer: 'blue/green with nginx -s reload' },
+        ...{ slipway: median(crashes.ours), peerValue: median(crashes.theirs) },
+      }),
     );
     notes.push(`failed, ${link}: Slipway ${causes(ours.entries)}; by hand ${causes(theirs.entries)}`);
   }
