@@ -30,3 +30,13 @@ test('where a release is not known any more, the other knows where both answer',
   ]);
   expect(heldOf({ blue: undefined, green: undefined })).toEqual([]);
 });
+
+test('a service that answers at another port in the other slot is still the one that is meant', () => {
+  const blue = record(gate('web', 3000, '10.0.0.2', '10.0.0.3'));
+  const green = record(gate('web', 4000, '10.0.0.2', '10.0.0.3'));
+  const addresses = { blue: '10.0.0.2:3000', green: '10.0.0.3:4000' };
+  expect(heldOf({ blue, green })).toEqual([
+    { upstream: 'shop_web_3000', addresses },
+    { upstream: 'shop_web_4000', addresses },
+  ]);
+});
