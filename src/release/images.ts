@@ -54,7 +54,9 @@ async function pull(host: Host, reference: string, digest = reference): Promise<
     throw explainCompose(reference, asDeployError(thrown)) ?? thrown;
   }
   const image = await findImage(host, digest);
-  if (image !== undefined && digest !== reference) await nameImage(host, image.Id, reference);
+  // What names a digest itself cannot be a tag as well, and Docker refuses to make it one.
+  const isTag = digest !== reference && !reference.includes('@');
+  if (image !== undefined && isTag) await nameImage(host, image.Id, reference);
   if (image !== undefined) return image;
   throw new DeployError('image-not-found', `${reference} was pulled and is not on the host.`, {
     hint: 'Look at `docker images` on the host, then run the same command again.',
