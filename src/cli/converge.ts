@@ -19,7 +19,7 @@ export interface ConvergeOptions {
   readonly exitCode?: boolean;
   readonly yes?: boolean;
   readonly project?: string;
-  /** `registry`, `local`, or the path of an archive. */
+  /** `registry`, `local`, `build`, or the path of an archive. */
   readonly images?: string;
 }
 

@@ -49,6 +49,8 @@ export function releaseSentences(event: Event, paint: Paint): string[] {
         ),
       ];
     }
+    case 'build.output':
+      return [paint.dim(`      ${event.line}`)];
     default:
       return [];
   }

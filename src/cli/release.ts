@@ -29,7 +29,7 @@ const BEFOREHAND = 2;
 
 export interface ReleaseOptions extends CanaryOptions {
   readonly tag?: string;
-  /** `registry`, `local`, or the path of an archive. */
+  /** `registry`, `local`, `build`, or the path of an archive. */
   readonly images?: string;
   readonly probe?: string;
   readonly wait?: boolean;

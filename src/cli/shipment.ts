@@ -2,6 +2,7 @@ import { mainService, repositoryOf } from '#cli/images';
 import { DeployError } from '#core/errors';
 import { formatBytes } from '#core/units';
 import { type Archive, type ArchivedImage, openArchive } from '#images/archive';
+import { contextParcel } from '#images/context';
 import { type EngineImage, inspectLocal, saveLocal } from '#images/engine';
 import { imageParcel, type Parcel } from '#images/parcel';
 import { sendParcels } from '#images/send';
@@ -135,12 +136,28 @@ async function fromArchive(environment: Environment, path: string): Promise<Ship
   return shipmentOf(environment.app, parcels, async () => archive[Symbol.asyncDispose]());
 }
 
+async function fromContexts({ app, services, name }: Environment): Promise<Shipment> {
+  const built = Object.values(services).flatMap(({ image, build }) =>
+    build === undefined ? [] : [[image, build] as const],
+  );
+  if (built.length === 0) {
+    throw new DeployError('usage', `No service of ${name} says how its image is built.`, {
+      hint: `Write \`build: .\` to a service in inventory/${name}.yaml, or leave out \`--images build\`.`,
+    });
+  }
+  // Of two services with one image the first says how it is made, as for Compose.
+  const first = new Map([...built].reverse());
+  const parcels = [...first].map(([image, build]) => contextParcel(image, build));
+  return shipmentOf(app, await Promise.all(parcels), () => Promise.resolve());
+}
+
 /** What is shipped for an environment, from where it says or, for once, from `source`: a word, or an archive's path. */
 export async function shipmentFor(
   environment: Environment,
   source: string = environment.release.images,
 ): Promise<Shipment> {
   if (source === 'registry' || Object.keys(environment.services).length === 0) return NOTHING;
+  if (source === 'build') return fromContexts(environment);
   return source === 'local' ? fromEngine(environment) : fromArchive(environment, source);
 }
 

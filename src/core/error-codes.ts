@@ -259,6 +259,11 @@ export const ERROR_CODES = {
     means: 'An image was sent to a host, and the engine there did not take it.',
     fix: 'Run the same command again: what the host lacks is sent anew.',
   },
+  'image-build-failed': {
+    exit: EXIT.failed,
+    means: 'An image could not be built on a host; what serves there was not touched.',
+    fix: 'Mend what the last lines of the build name; a host with little memory needs swap, or an image built elsewhere.',
+  },
   'archive-invalid': {
     exit: EXIT.failed,
     means: 'An archive of images is damaged, ends early, or is not as `docker save` writes one.',

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
@@ -16,6 +15,9 @@ const lost = (): DeployError =>
 async function next(incoming: AsyncGenerator<Frame>): Promise<Frame> {
   const { value, done } = await incoming.next();
   if (done === true) throw lost();
+  if (value.type === CARGO.drop) {
+    throw new DeployError('archive-invalid', 'The sending was given up.', { hint: 'The laptop says why.' });
+  }
   return value;
 }
 
@@ -25,13 +27,14 @@ const json = ({ content }: Frame): unknown => JSON.parse(content.toString('utf8'
 async function receive(digest: string, incoming: AsyncGenerator<Frame>): Promise<void> {
   const part = `${blobFile(digest)}.${randomBytes(4).toString('hex')}.part`;
   const file = createWriteStream(part, { mode: 0o600 });
+  file.on('error', () => undefined);
   try {
     for (;;) {
       const { type, content } = await next(incoming);
       if (type === CARGO.blobEnd) break;
-      // What is written may fail later than it is asked for: a full disk.
-      if (file.errored !== null) throw file.errored;
-      if (!file.write(content)) await Promise.race([once(file, 'drain'), finished(file)]);
+      await new Promise<void>((resolve, reject) => {
+        file.write(content, (error) => (error ? reject(error) : resolve()));
+      });
     }
     file.end();
     await finished(file);

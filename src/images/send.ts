@@ -49,7 +49,7 @@ async function sendBlobs(session: Session, lacking: Lacking, tell: (progress: Pr
     sent += bytes;
     tell({ sent, total, blobs: blobs.size, references });
   };
-  seen(0);
+  if (blobs.size > 0) seen(0);
   for (const [blob, parcel] of blobs) {
     await session.write(frame(CARGO.blob, blob));
     for await (const chunk of await parcel.read(blob, seen)) await session.write(frame(CARGO.data, chunk));
@@ -96,12 +96,16 @@ export async function sendParcels(
     const lacking = await nameItems(session, parcels, wanted);
     await answer(CARGO.ready);
     const end = answer(CARGO.ended);
+    end.catch(() => undefined);
     try {
       // A host that gives up says why, while we would only hear that it hears no more.
       await Promise.race([sendBlobs(session, lacking, tell), end]);
     } catch (error) {
+      // What this machine could not read is not to wait there; where the connection broke, nobody hears it.
+      await session.write(frame(CARGO.drop)).catch(() => undefined);
       session.end();
-      if (!(error instanceof DeployError)) await end;
+      if (error instanceof DeployError) await end.catch(() => undefined);
+      else await end;
       throw error;
     }
     await end;

@@ -137,7 +137,20 @@ interface Container {
   readonly compose: ComposeKeys;
 }
 
+/** How an image is built. */
+export interface Build {
+  /** An absolute path on this machine. */
+  readonly context: string;
+  /** Relative to the context. */
+  readonly dockerfile: string;
+  /** May hold secrets. */
+  readonly args: Readonly<Record<string, string>>;
+  readonly target: string | undefined;
+}
+
 export interface Service extends Container {
+  /** Used only where images are built on the hosts. */
+  readonly build: Build | undefined;
   readonly replicas: number;
   /** Whether an old container has ended before a new one starts; undefined where it was left open. */
   readonly order: 'stop-first' | 'start-first' | undefined;
@@ -165,7 +178,7 @@ export interface Release {
   /** Seconds a new container has to become healthy. */
   readonly healthTimeout: number;
   /** Where the images of the services come from. */
-  readonly images: 'registry' | 'local';
+  readonly images: 'registry' | 'local' | 'build';
   /** Run once in a container of the new image before it starts, on the first host. */
   readonly command: string | readonly string[] | undefined;
   /** Seconds after the flip in which the release is compared with the one before; zero for none. */

@@ -1,6 +1,15 @@
 import { parseDuration, parseSize } from '#core/units';
 import { dependenciesOf, pgbouncerName } from '#inventory/check';
-import type { Accessory, Environment, FirewallRule, Route, RoutePath, Service, Volume } from '#inventory/environment';
+import type {
+  Accessory,
+  Build,
+  Environment,
+  FirewallRule,
+  Route,
+  RoutePath,
+  Service,
+  Volume,
+} from '#inventory/environment';
 import { absolutePath, type NamedFiles } from '#inventory/files';
 import { canonicalDomain } from '#inventory/formats';
 import type { Inventory } from '#inventory/schema';
@@ -68,7 +77,7 @@ export function resolveEnvironment(
       logMaxFile: docker.logMaxFile,
       registries: docker.registries,
     },
-    services: mapEntries(inventory.services, (declared, key) => service(key, declared, inventory.services)),
+    services: mapEntries(inventory.services, (declared, key) => service(directory, key, declared, inventory.services)),
     routes: Object.entries(inventory.routes).map(([domain, declared]) => route(domain, declared)),
     release: {
       healthTimeout: seconds(inventory.release.healthTimeout),
@@ -112,12 +121,18 @@ function firewallRule(declared: Inventory['firewall']['allow'][number]): Firewal
   };
 }
 
-function service(name: string, declared: Declared<'services'>, services: Inventory['services']): Service {
-  const { image, environment, volumes, healthcheck, deploy, depends_on: _, ...compose } = declared;
+function service(
+  directory: string,
+  name: string,
+  declared: Declared<'services'>,
+  services: Inventory['services'],
+): Service {
+  const { image, build, environment, volumes, healthcheck, deploy, depends_on: _, ...compose } = declared;
   const hasPath = healthcheck !== undefined && 'path' in healthcheck;
   return {
     name,
     image,
+    build: build === undefined ? undefined : buildOf(directory, build),
     environment: variables(environment),
     volumes: volumes.map(volume),
     replicas: deploy.replicas,
@@ -127,6 +142,14 @@ function service(name: string, declared: Declared<'services'>, services: Invento
     dependsOn: dependenciesOf(declared).filter((dependency) => Object.hasOwn(services, dependency)),
     compose: deploy.resources === undefined ? compose : { ...compose, deploy: { resources: deploy.resources } },
   };
+}
+
+function buildOf(directory: string, declared: NonNullable<Declared<'services'>['build']>): Build {
+  const { context, dockerfile, args, target } =
+    typeof declared === 'string'
+      ? { context: declared, dockerfile: 'Dockerfile', args: {}, target: undefined }
+      : declared;
+  return { context: absolutePath(directory, context), dockerfile, args: variables(args), target };
 }
 
 function accessory(app: string, name: string, declared: Declared<'accessories'>): Accessory {

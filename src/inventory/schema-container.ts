@@ -36,6 +36,20 @@ const volume = z.union([
   }),
 ]);
 
+/** How an image is built, in the Compose specification's form. */
+export const build = z.union([
+  z.string().min(1),
+  z.strictObject({
+    context: z.string().min(1).default('.').describe('The folder that is sent; relative paths start at the project.'),
+    dockerfile: z.string().min(1).default('Dockerfile').describe('The Dockerfile, below the context.'),
+    args: z
+      .union([variables, z.array(assignment)])
+      .default({})
+      .describe('Build arguments, as a map or a list of NAME=value.'),
+    target: text.optional().describe('The stage of the Dockerfile to build.'),
+  }),
+]);
+
 /** A health check in the Compose specification's form. */
 export const composeHealthcheck = z.strictObject({
   test: textOrList.describe('The command that exits with 0 while the container is healthy, as Compose writes it.'),
@@ -119,7 +133,7 @@ export const REFUSED: Readonly<Record<string, string>> = {
   restart: 'containers are always restarted until they are stopped on purpose; leave it out',
   network_mode: "containers run on the app's own network; leave it out",
   networks: 'all containers of an app share one network and find each other by name; leave it out',
-  build: 'images are built before a release, not on the host; build and push it, then name it in `image`',
+  build: 'only services are built, with `release.images: build`; build and push it, then name it in `image`',
   env_file: 'secrets come from .env.<name>; write `environment: { NAME: ${NAME} }`',
   mem_limit: 'write `deploy: { resources: { limits: { memory: 512m } } }`',
   cpus: 'write `deploy: { resources: { limits: { cpus: 0.5 } } }`',

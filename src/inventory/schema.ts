@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { parseDuration } from '#core/units';
 import { canaryFault, DURATION, domainFault, NAME, networkFault, SIZE, USER } from '#inventory/formats';
-import { composeHealthcheck, container, image, resources } from '#inventory/schema-container';
+import { build, composeHealthcheck, container, image, resources } from '#inventory/schema-container';
 
 const duration = z.string().regex(DURATION, 'is no duration; write it like 30s, 10m, 1h or 30d');
 const size = z.string().regex(SIZE, 'is no size; write it like 512mb or 2gb');
@@ -172,6 +172,9 @@ const docker = z.strictObject({
 
 const service = z.strictObject({
   ...container,
+  build: build
+    .optional()
+    .describe('How the image is built, as Compose writes it; used on hosts with `release.images: build` alone.'),
   healthcheck: z
     .union([
       z.strictObject({
@@ -371,10 +374,10 @@ export const inventory = z
             'Run once for each release, on one host, in a container of the new image (that of the first route) before it starts: migrations. Default: none.',
           ),
         images: z
-          .enum(['registry', 'local'])
+          .enum(['registry', 'local', 'build'])
           .default('registry')
           .describe(
-            "Where the services' images come from: a registry, or `local`, this machine's own Docker or Podman; then only layers that a host lacks are sent.",
+            "Where the services' images come from: a registry; `local`, this machine's own Docker or Podman, of which only layers that a host lacks are sent; or `build`, on each host from the service's `build`.",
           ),
         watch: duration
           .default('10s')

@@ -19,8 +19,10 @@ export const CARGO = {
   blobEnd: 7,
   /** To the host: all has been sent. A connection that ends without it was lost. */
   done: 8,
+  /** To the host: what was sent is not to be kept. */
+  drop: 9,
   /** To the laptop, last of all: `{}`, or the error, as JSON. */
-  ended: 9,
+  ended: 10,
 } as const;
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);

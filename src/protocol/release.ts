@@ -206,6 +206,8 @@ export const releaseEvents = [
     left: z.number().int(),
     seconds: z.number(),
   }),
+  /** A line that the build of an image on the host has said. */
+  z.strictObject({ type: z.literal('build.output'), image: z.string(), line: z.string() }),
   z.strictObject({
     type: z.literal('releases.listed'),
     app: z.string(),

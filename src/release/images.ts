@@ -83,8 +83,9 @@ async function nameImage(host: Host, id: string, name: string): Promise<void> {
   });
 }
 
+/** `identity` is what the image is known to be: a digest, or what a laptop vouches for, and then it is known by that. */
 async function hold(host: Host, app: string, declared: string, image: Image, identity?: string): Promise<PinnedImage> {
-  const pinned = pinnedName(app, declared, image.Id);
+  const pinned = pinnedName(app, declared, identity?.startsWith('sha256:') === true ? identity : image.Id);
   await nameImage(host, image.Id, pinned);
   if (identity !== undefined) return { declared, digest: identity, id: image.Id, pinned };
   const repository = repositoryOf(declared);

@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, (rounds?: number, rate?: number) => Promi
   release: async (rounds, rate) => (await import('./release.ts')).releaseBench(rounds, rate),
   proof: async (rounds, rate) => (await import('./proof.ts')).proofBench(rounds, rate),
   proxy: async (rounds) => (await import('./proxy.ts')).proxyBench(rounds),
+  push: async (rounds) => (await import('./push.ts')).pushBench(rounds),
   fleet: async (rounds) => (await import('./fleet.ts')).fleet(rounds),
   hardening: async () => (await import('./hardening.ts')).hardening(),
 };

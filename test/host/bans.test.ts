@@ -23,6 +23,7 @@ const WEB = {
   environment: {},
   volumes: [],
   compose: {},
+  build: undefined,
   dependsOn: [],
   order: undefined,
   replicas: 1,

@@ -29,7 +29,7 @@ const workers = async (host: OnHost) =>
 function environmentFor(sandbox: SandboxHost): Environment {
   const [any] = fc.sample(environments, { numRuns: 1, seed: 1 });
   if (any === undefined) throw new Error('fast-check gave no environment');
-  const service = { image: 'acme/shop:1', environment: {}, volumes: [], compose: {}, dependsOn: [] };
+  const service = { image: 'acme/shop:1', environment: {}, volumes: [], compose: {}, build: undefined, dependsOn: [] };
   return {
     ...any,
     app: 'shop',

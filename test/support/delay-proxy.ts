@@ -5,6 +5,8 @@ export interface DelayProxy {
   readonly port: number;
   /** How often a client spoke again after it had heard something: a count of turns, over all connections. */
   turns(): number;
+  /** Bytes that clients have sent, over all connections. */
+  sent(): number;
   /** Breaks every connection with a reset, as a firewall or a crashed machine does. */
   reset(): void;
   /** Passes nothing on any more, and closes nothing: a cable that is cut. */
@@ -30,6 +32,7 @@ export async function startDelayProxy(options: DelayProxyOptions): Promise<Delay
   const { oneWay } = options;
   const sockets = new Set<Socket>();
   let turns = 0;
+  let sent = 0;
   let frozen = false;
   const track = (socket: Socket) => {
     sockets.add(socket);
@@ -52,13 +55,14 @@ export async function startDelayProxy(options: DelayProxyOptions): Promise<Delay
         resolve(socket);
       }, 3 * oneWay);
     });
-    carry(near, far, opened, () => {
+    carry(near, far, opened, (bytes) => {
+      sent += bytes;
       if (heard) turns += 1;
       heard = false;
     });
   });
 
-  function carry(from: Socket, target: Promise<Socket>, notBefore: number, seen: () => void): void {
+  function carry(from: Socket, target: Promise<Socket>, notBefore: number, seen: (bytes: number) => void): void {
     const queue: { due: number; deliver: (to: Socket) => void }[] = [];
     let waiting = false;
     const wait = () => {
@@ -78,7 +82,7 @@ export async function startDelayProxy(options: DelayProxyOptions): Promise<Delay
     };
     from.on('data', (chunk: Buffer) => {
       if (frozen) return;
-      seen();
+      seen(chunk.length);
       later((to) => {
         if (to.write(chunk) || from.isPaused()) return;
         from.pause();
@@ -97,6 +101,7 @@ export async function startDelayProxy(options: DelayProxyOptions): Promise<Delay
   return {
     port: (server.address() as { port: number }).port,
     turns: () => turns,
+    sent: () => sent,
     reset: () => {
       for (const socket of sockets) socket.resetAndDestroy();
     },

@@ -10,7 +10,7 @@ export const verb: Verb = {
       .option('--ask-password', 'ask for a password for the very first contact; it is used once and never stored')
       .option(
         '--images <from>',
-        'where the images come from, for once: registry, local, or an archive that docker save wrote',
+        'where the images come from, for once: registry, local, build, or an archive that docker save wrote',
       )
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')

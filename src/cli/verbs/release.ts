@@ -19,7 +19,7 @@ export const verb: Verb = {
       .option('--yes', 'do not ask, where the environment is protected')
       .option(
         '--images <from>',
-        'where the images come from, for once: registry, local, or an archive that docker save wrote',
+        'where the images come from, for once: registry, local, build, or an archive that docker save wrote',
       )
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')

@@ -11,7 +11,7 @@ export const verb: Verb = {
       .option('--force-allow-from', 'let ssh.allowFrom shut out even the address you are connected from')
       .option(
         '--images <from>',
-        'where the images come from, for once: registry, local, or an archive that docker save wrote',
+        'where the images come from, for once: registry, local, build, or an archive that docker save wrote',
       )
       .option('--json', 'print every event as a line of JSON to standard output')
       .option('--project <folder>', 'the folder that holds inventory/')

@@ -40,17 +40,16 @@ describe('keys', () => {
 
   it('says why some Compose keys have no place, and what to write instead', async () => {
     const keys =
-      'ports: ["80:80"], restart: always, build: ., networks: [a], container_name: x, network_mode: host, env_file: .env';
+      'ports: ["80:80"], restart: always, networks: [a], container_name: x, network_mode: host, env_file: .env';
     expect(await said(MINIMAL.replace('acme/shop:1" }', `acme/shop:1", ${keys} }`))).toMatchInlineSnapshot(`
-      "inventory/prod.yaml has 7 problems:
+      "inventory/prod.yaml has 6 problems:
 
         inventory/prod.yaml:7:32  services.web.ports  has no place here: no port is published past the firewall; make it public with \`routes: { <domain>: <service>:<port> }\`
         inventory/prod.yaml:7:50  services.web.restart  has no place here: containers are always restarted until they are stopped on purpose; leave it out
-        inventory/prod.yaml:7:67  services.web.build  has no place here: images are built before a release, not on the host; build and push it, then name it in \`image\`
-        inventory/prod.yaml:7:77  services.web.networks  has no place here: all containers of an app share one network and find each other by name; leave it out
-        inventory/prod.yaml:7:92  services.web.container_name  has no place here: container names carry the app and the slot, so that two can run side by side; leave it out
-        inventory/prod.yaml:7:111  services.web.network_mode  has no place here: containers run on the app's own network; leave it out
-        inventory/prod.yaml:7:131  services.web.env_file  has no place here: secrets come from .env.<name>; write \`environment: { NAME: \${NAME} }\`"
+        inventory/prod.yaml:7:67  services.web.networks  has no place here: all containers of an app share one network and find each other by name; leave it out
+        inventory/prod.yaml:7:82  services.web.container_name  has no place here: container names carry the app and the slot, so that two can run side by side; leave it out
+        inventory/prod.yaml:7:101  services.web.network_mode  has no place here: containers run on the app's own network; leave it out
+        inventory/prod.yaml:7:121  services.web.env_file  has no place here: secrets come from .env.<name>; write \`environment: { NAME: \${NAME} }\`"
     `);
   });
 

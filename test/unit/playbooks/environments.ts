@@ -87,6 +87,7 @@ function service(name: string): fc.Arbitrary<Service> {
     replicas: fc.integer({ min: 1, max: 5 }),
     order: fc.constantFrom(undefined, 'start-first', 'stop-first'),
     healthPath: fc.constantFrom(undefined, '/up'),
+    build: fc.constant(undefined),
     dependsOn: fc.constant([]),
   });
 }
