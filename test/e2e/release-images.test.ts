@@ -78,6 +78,11 @@ async function releases(): Promise<readonly ListedRelease[]> {
   return events.flatMap((event) => (event.type === 'releases.listed' ? event.releases : []));
 }
 
+async function expectNoChange(): Promise<void> {
+  const { code, stdout, stderr } = await deployHere('plan', 'prod', '--exit-code');
+  expect(code, stdout + stderr).toBe(0);
+}
+
 /** Has the tag of the repository stand for another image of the registry, without leaving it on the host. */
 async function move(image: string): Promise<void> {
   await inside(
@@ -132,13 +137,13 @@ test('a tag that has moved is another release, and the former one comes back wit
   expect((await deployHere('release', 'prod')).code).toBe(0);
   await move('demo:v2');
   // Nobody asks the registry whether anything is to be done.
-  expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
+  await expectNoChange();
   expect(await served()).toBe('v1');
 
   const moved = await deployHere('release', 'prod');
   expect(moved.code, moved.stderr).toBe(0);
   expect(await served()).toBe('v2');
-  expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
+  await expectNoChange();
   expect((await deployHere('release', 'prod')).stderr).toContain('no change');
   const [now, before] = await releases();
   expect(now).toMatchObject({ tag: 'latest', state: 'live', previous: before?.id });
@@ -147,7 +152,7 @@ test('a tag that has moved is another release, and the former one comes back wit
 
   expect((await deployHere('rollback', 'prod')).code).toBe(0);
   expect(await served()).toBe('v1');
-  expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
+  await expectNoChange();
 });
 
 test('a registry that is gone stops no release whose image is on the host', async () => {
@@ -239,7 +244,7 @@ test('where the connection breaks, the same command sends what has not come', as
 
 test('without any registry the host gets what it lacks, and the next release sends one layer', async () => {
   declare('acme/shop:local-1', LOCAL);
-  expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
+  await expectNoChange();
   const next = await deployHere('release', 'prod', '--tag', 'local-2');
   expect(next.code, next.stderr).toBe(0);
   expect(next.stderr).toMatch(/sending acme\/shop:local-2: \d+(?:\.\d)? kB in one part/);
@@ -294,7 +299,7 @@ test('an image is built on the host when that is asked for, and a build that fai
   expect(await inside('docker exec $(docker ps -q --filter name=shop-.*-web-1 | head -1) ls /context')).toBe(
     'Dockerfile',
   );
-  expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
+  await expectNoChange();
 
   dockerfile('RUN echo so far; exit 7\n');
   const failed = await deployHere('release', 'prod');
