@@ -319,6 +319,28 @@ test('promote ships the digests that staging runs', async () => {
   expect(await live('prod')).toEqual([staged, staged]);
 });
 
+test('a paused canary goes on where both hosts have it, and back on whichever has it', async () => {
+  const [before = ''] = await versions();
+  const other = before === 'v1' ? 'v2' : 'v1';
+  const begun = await deployHere('release', 'prod', '--tag', other, '--canary', '30', '--pause', '--yes');
+  expect(begun.code, begun.stderr).toBe(0);
+  const shares = async () =>
+    told((await deployHere('status', 'prod', '--json')).events, 'status.read').map(({ canary }) => canary?.percent);
+  expect(await shares()).toEqual([30, 30]);
+  // One host takes it back by itself.
+  const { slot } = JSON.parse(await inside(NAMES[1], 'cat /var/lib/slipway/releases/shop/run.json'));
+  await inside(NAMES[1], `docker kill shop-${slot}-web-1; systemctl start slipway-canary-shop.service`);
+  expect(await shares()).toEqual([30, undefined]);
+  const promoted = await deployHere('canary', 'promote', 'prod', '--yes');
+  expect(promoted.code).toBe(1);
+  expect(promoted.stderr).toMatch(/a: called off, since b failed/);
+  expect(await shares()).toEqual([30, undefined]);
+  const aborted = await deployHere('canary', 'abort', 'prod', '--yes');
+  expect(aborted.code, aborted.stderr).toBe(0);
+  expect(await shares()).toEqual([undefined, undefined]);
+  expect(await versions()).toEqual([before, before]);
+});
+
 test('history names who did what, and the entry that was changed', async () => {
   const whole = await deployHere('history', 'prod', '--verify', '--host', 'a');
   expect(whole.code, whole.stderr).toBe(0);
