@@ -192,14 +192,16 @@ async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, 
     results.some(({ host, changed, error }) => host === name && changed && !error),
   );
   if (!turned) await abortPaused();
-  await goBack(environment, late, audience);
+  const back = await goBack(environment, late, audience);
   return {
     measured,
-    results: results.map((result) =>
-      result.error === undefined || result.error.code === 'release-taken-back'
-        ? { ...result, changed: false, error: isLost(why, result.host) }
-        : result,
-    ),
+    results: results.map((result) => {
+      const failure = back.find(({ host }) => host === result.host)?.error;
+      // It serves the new release still, and why is what there is to mend.
+      if (failure !== undefined) return { ...result, error: failure };
+      const isBack = (result.changed && result.error === undefined) || result.error?.code === 'release-taken-back';
+      return isBack ? { ...result, changed: false, error: isLost(why, result.host) } : result;
+    }),
   };
 }
 
