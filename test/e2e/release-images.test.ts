@@ -276,7 +276,10 @@ test('what came from no registry is promoted by whoever has it', async () => {
   expect(await served()).toBe('local-2');
   await must(LAPTOP, 'docker rmi acme/shop:local-2');
   const refused = await deployHere('promote', 'staging', 'prod');
-  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/is not on this machine[\s\S]*digest-unknown/) });
+  expect(refused).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/is not on this machine[\s\S]*digest-unknown/),
+  });
 });
 
 test('an image is built on the host when that is asked for, and a build that fails touches nothing', async () => {
@@ -303,6 +306,9 @@ test('an image is built on the host when that is asked for, and a build that fai
 
   dockerfile('RUN echo so far; exit 7\n');
   const failed = await deployHere('release', 'prod');
-  expect(failed).toMatchObject({ code: 1, stderr: expect.stringMatching(/so far[\s\S]*code: 7[\s\S]*image-build-failed/) });
+  expect(failed).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/so far[\s\S]*code: 7[\s\S]*image-build-failed/),
+  });
   expect(await served()).toBe('built-by-host');
 });
