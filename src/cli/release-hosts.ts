@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { visit } from '#cli/ask';
-
 import { Meeting, type Together, withEchoes } from '#cli/meeting';
 import { type Audience, failureOf, loadPlaybooks } from '#cli/operate';
-
 import type { Shipment } from '#cli/shipment';
 import { ago } from '#cli/status-text';
 import { asDeployError, type DeployError } from '#core/errors';

@@ -1,10 +1,10 @@
 import { askHosts, whoAsks } from '#cli/ask';
+import { carryOut, type ReleaseOptions } from '#cli/carry-out';
 import { narrator } from '#cli/narrator';
 import { hostsOf } from '#cli/operate';
 import { printError } from '#cli/print-error';
 import { projectDirectory } from '#cli/project';
 import { confirmProtected } from '#cli/protection';
-import { carryOut, type ReleaseOptions } from '#cli/release';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';

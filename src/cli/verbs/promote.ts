@@ -1,8 +1,9 @@
 import { askHosts } from '#cli/ask';
+import type { ReleaseOptions } from '#cli/carry-out';
 import { hostsOf } from '#cli/operate';
 import { projectDirectory } from '#cli/project';
 import { promotedImages } from '#cli/promoted-images';
-import { type ReleaseOptions, releaseImages } from '#cli/release';
+import { releaseImages } from '#cli/release';
 import { engineShipment } from '#cli/shipment';
 import type { Verb } from '#cli/verb';
 import { DeployError } from '#core/errors';

@@ -1,4 +1,5 @@
-import { type ReleaseOptions, release } from '#cli/release';
+import type { ReleaseOptions } from '#cli/carry-out';
+import { release } from '#cli/release';
 import type { Verb } from '#cli/verb';
 
 export const verb: Verb = {

@@ -1,4 +1,5 @@
-import { type ReleaseOptions, rollback } from '#cli/release';
+import type { ReleaseOptions } from '#cli/carry-out';
+import { rollback } from '#cli/release';
 import type { Verb } from '#cli/verb';
 
 export const verb: Verb = {
