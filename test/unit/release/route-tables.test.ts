@@ -81,7 +81,7 @@ function urisOf(tables: readonly RouteTable[]): readonly string[] {
 describe('the routes of two releases at a time', () => {
   test('every path answers in each slot as the release there would alone, whatever came and went', () => {
     const step = fc.record({ wanted: table, flips: fc.boolean() });
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 6 }), (steps) => {
         let tables: RouteTables = {};
         let live: Slot | undefined;
@@ -114,7 +114,7 @@ describe('the routes of two releases at a time', () => {
   });
 
   test('the same routes again change nothing, and going back to those before does not either', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(table, table, (one, other) => {
         const first = admit({}, undefined, one);
         const second = admit(first.tables, first.name, other);
@@ -125,7 +125,7 @@ describe('the routes of two releases at a time', () => {
   });
 
   test('a rendered text says what it is of', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(table, table, (a, b) => {
         expect(generationIn(renderTables('my-shop', { a, b }))).toBe(generationOf({ a, b }));
       }),

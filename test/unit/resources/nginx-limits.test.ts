@@ -68,7 +68,7 @@ describe('the limits in nginx.conf', () => {
       ...['user x;\n', '# events {\n', 'http { server { events 1; } }\n', 'events { }\n', 'events {\n}\n', '\n'],
       ...['worker_rlimit_nofile 5; # mine\n', 'events { worker_connections 5; } ', "env 'a;b{';"],
     );
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(piece), (pieces) => {
         const text = pieces.join('');
         const raised = raiseLimits(text, WANTED);
