@@ -23,7 +23,7 @@ async function must(host: SandboxHost, script: string, input?: string): Promise<
 // TLS, connections to the app kept, and the distribution's access log.
 function minimal(address: string): string {
   const { chain, key } = certificatePaths(DOMAIN);
-  return `upstream minimal { server ${address}; keepalive 16; }
+  return `upstream minimal { server ${address}; keepalive 64; }
 server {
   listen ${MINIMAL_PORT} ssl;
   http2 on;
