@@ -3,7 +3,7 @@ import { whoAsks } from '#cli/ask';
 import { abortOn, type CanaryOptions, nextText } from '#cli/canary';
 import { type Measured, type Probe, rateOf, startProbe } from '#cli/measure';
 import { divergence, type Together } from '#cli/meeting';
-import { narrator, warn } from '#cli/narrator';
+import { narrator, recorder, warn } from '#cli/narrator';
 import { type Audience, exitCodeOf, hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
@@ -43,6 +43,8 @@ export interface Plan {
   readonly hasCommand: boolean;
   /** What is sent before anything is asked. */
   readonly shipment?: Shipment;
+  /** What is begun while the hosts start their runners. */
+  readonly meanwhile?: () => void;
 }
 
 /** The request that goes back, to the release that served before where none is named. */
@@ -55,15 +57,6 @@ export function rollbackRequest(environment: Environment, to: string | undefined
     hold,
     ...(to === undefined ? {} : { to }),
   });
-}
-
-/** Prints events as NDJSON for machines. */
-function recorder(): Audience & { end(): void } {
-  return {
-    event: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
-    progress: () => undefined,
-    end: () => undefined,
-  };
 }
 
 function reportProbe({ sent, failed, before, after, why }: Measured, json: boolean): void {
@@ -121,6 +114,7 @@ async function run(plan: Plan, hosts: readonly Host[], options: ReleaseOptions, 
     wait: options.wait === true,
     audience,
     ...(plan.shipment === undefined ? {} : { shipment: plan.shipment }),
+    ...(plan.meanwhile === undefined ? {} : { meanwhile: plan.meanwhile }),
     ...(probe === undefined ? {} : { flipping: () => probe.flipping(), alarm: probe.loss }),
   });
   // What was not good enough for one host is not kept on the others, nor what was lost on the way to it.

@@ -1,5 +1,5 @@
 import { divergence } from '#cli/meeting';
-import { narrator, planText, warn } from '#cli/narrator';
+import { narrator, planText, recorder, warn } from '#cli/narrator';
 import { type Audience, exitCodeOf, hostsOf, operate } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
@@ -21,15 +21,6 @@ export interface ConvergeOptions {
   readonly project?: string;
   /** `registry`, `local`, `build`, or the path of an archive. */
   readonly images?: string;
-}
-
-/** Prints events as NDJSON for machines. */
-function recorder(): Audience & { end(): void } {
-  return {
-    event: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
-    progress: () => undefined,
-    end: () => undefined,
-  };
 }
 
 /** Prints each host's plan to standard output when it is known. */

@@ -1,12 +1,6 @@
 import { DeployError } from '#core/errors';
+import { repositoryOf } from '#core/image-name';
 import type { Environment } from '#inventory/environment';
-
-/** The repository of an image, without its tag and digest. */
-export function repositoryOf(image: string): string {
-  const name = image.split('@')[0] ?? image;
-  const colon = name.lastIndexOf(':');
-  return colon > name.lastIndexOf('/') ? name.slice(0, colon) : name;
-}
 
 /** The service that gives a release its name: the one behind the first route, else the first one. */
 export function mainService({ services, routes }: Environment): string | undefined {

@@ -204,6 +204,15 @@ export function narrator(hosts: readonly string[], terminal: Terminal = process.
   };
 }
 
+/** Prints events as NDJSON for machines. */
+export function recorder(): Audience & { end(): void } {
+  return {
+    event: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
+    progress: () => undefined,
+    end: () => undefined,
+  };
+}
+
 /** Warns of something that is not the news of one host, within the width of the terminal. */
 export function warn(message: string): void {
   const paint = paintFor(process.stderr);

@@ -1,5 +1,5 @@
-import { repositoryOf } from '#cli/images';
 import { DeployError } from '#core/errors';
+import { repositoryOf } from '#core/image-name';
 import type { Environment } from '#inventory/environment';
 import type { ListedRelease } from '#protocol/release';
 

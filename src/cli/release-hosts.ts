@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { visit } from '#cli/ask';
 import { Meeting, type Together, withEchoes } from '#cli/meeting';
-import { type Audience, failureOf, loadPlaybooks } from '#cli/operate';
+import { type Audience, failureOf } from '#cli/operate';
 import type { Shipment } from '#cli/shipment';
 import { ago } from '#cli/status-text';
 import { asDeployError, type DeployError } from '#core/errors';
@@ -31,6 +31,8 @@ export interface ReleaseHostsOptions {
   readonly request: (host: Host, facts: Facts, together: Together) => Promise<Request>;
   /** What is sent to each host before it is asked. */
   readonly shipment?: Shipment;
+  /** What is begun while the hosts start their runners. */
+  readonly meanwhile?: () => void;
   /** Whether one of the hosts runs a release command. */
   readonly hasCommand: boolean;
   /** Whether all hosts wait for each other, or for `flipping`, before the flip. */
@@ -101,7 +103,7 @@ async function releaseOn(
   };
   try {
     const say = (message: string) => audience.progress(host.name, message);
-    await using there = await visit(environment, host, say, loadPlaybooks);
+    await using there = await visit(environment, host, say, options.meanwhile);
     const session = options.wait ? await waitForOthers(there, host, audience) : there.session;
     audience.event({ ...session.hello, host: host.name });
     const clock = clockProblem(host.name, session.hello.facts, Date.now());

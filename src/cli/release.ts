@@ -3,7 +3,7 @@ import { withCanary } from '#cli/canary';
 import { carryOut, type Plan, type ReleaseOptions, rollbackRequest } from '#cli/carry-out';
 import { imagesTagged, mainService, withImages } from '#cli/images';
 import { warn } from '#cli/narrator';
-import { declarationsFor } from '#cli/operate';
+import { declarationsFor, loadPlaybooks } from '#cli/operate';
 import { projectDirectory } from '#cli/project';
 import { type Shipment, shipmentFor, withPins } from '#cli/shipment';
 import { EXIT } from '#core/error-codes';
@@ -52,6 +52,7 @@ function planFor(environment: Environment, shipment: Shipment, asking: Asking): 
     environment,
     shipment,
     request: releaseRequest(environment, shipment, asking),
+    meanwhile: loadPlaybooks,
     hasCommand: environment.release.command !== undefined,
   };
 }

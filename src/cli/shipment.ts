@@ -1,5 +1,6 @@
-import { mainService, repositoryOf } from '#cli/images';
+import { mainService } from '#cli/images';
 import { DeployError } from '#core/errors';
+import { repositoryOf } from '#core/image-name';
 import { formatBytes } from '#core/units';
 import { type Archive, type ArchivedImage, openArchive } from '#images/archive';
 import { contextParcel } from '#images/context';

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { asDeployError } from '#core/errors';
+import { repositoryOf } from '#core/image-name';
 import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
-import { findImage, type Image, repositoryOf } from './images.ts';
+import { findImage, type Image } from './images.ts';
 import { registryLogin } from './registry-login.ts';
 
 /** What each image is, by its reference: `repository@sha256:…`, or the id of one that came from no registry. */

@@ -1,4 +1,5 @@
 import { asDeployError, DeployError } from '#core/errors';
+import { repositoryOf } from '#core/image-name';
 import { explainCompose } from '#resources/compose-failure';
 import type { ReleaseProps } from '#resources/release';
 import type { Host } from '#resources/resource';
@@ -29,13 +30,6 @@ const PULL = 600;
 /** An image on the host, by any of its names or its id; undefined where there is none. */
 export const findImage = (host: Host, reference: string): Promise<Image | undefined> =>
   host.docker<Image>(`/images/${reference}/json`);
-
-/** The repository of a reference, without its tag and digest. */
-export function repositoryOf(reference: string): string {
-  const name = reference.split('@')[0] ?? reference;
-  const colon = name.lastIndexOf(':');
-  return colon > name.lastIndexOf('/') ? name.slice(0, colon) : name;
-}
 
 /** The name an image is held by on the host; it says the tag, for whoever reads `docker ps`. */
 export function pinnedName(app: string, reference: string, id: string): string {

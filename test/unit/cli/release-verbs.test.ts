@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
-import { imagesTagged, repositoryOf, withImages } from '#cli/images';
+import { imagesTagged, withImages } from '#cli/images';
 import { measured, quantile } from '#cli/measure';
 import { paintFor } from '#cli/paint';
 import { promotedImages } from '#cli/promoted-images';
 import { statusText } from '#cli/status-text';
 import { tunnelTarget } from '#cli/tunnel-target';
+import { repositoryOf } from '#core/image-name';
 import type { Environment } from '#inventory/environment';
 import type { Event } from '#protocol/event';
 import type { ListedRelease } from '#protocol/release';

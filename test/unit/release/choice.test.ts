@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { pinnedName, repositoryOf } from '#release/images';
+import { repositoryOf } from '#core/image-name';
+import { pinnedName } from '#release/images';
 import { keptOf } from '#release/prune';
 import type { Stored } from '#release/record';
 import { chooseRelease } from '#release/roll-back';
