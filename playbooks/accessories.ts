@@ -25,13 +25,18 @@ interface Common extends Record<string, unknown> {
 /** Projects that belong to the app's own slots. */
 const TAKEN: readonly string[] = ['blue', 'green', 'workers'];
 
+/** The Compose project of an accessory, which is the name of its container too. */
+export function projectOfAccessory(app: string, name: string): string {
+  return TAKEN.includes(name) ? `${app}-accessory-${name}` : `${app}-${name}`;
+}
+
 function common({ app, docker }: Environment, { name, image }: { name: string; image: string }): Common {
   return {
     app,
     name,
     image,
     network: app,
-    project: TAKEN.includes(name) ? `${app}-accessory-${name}` : `${app}-${name}`,
+    project: projectOfAccessory(app, name),
     folder: accessoryFolder(app, name),
     logging: { maxSize: docker.logMaxSize, maxFile: docker.logMaxFile },
   };

@@ -1,6 +1,7 @@
 import type { Playbook } from '#playbook/playbook';
 import { accessories } from './accessories.ts';
 import { app } from './app.ts';
+import { backups } from './backups.ts';
 import { certificates } from './certificates.ts';
 import { docker, dockerProof } from './docker.ts';
 import { harden } from './harden.ts';
@@ -19,5 +20,6 @@ export const PLAYBOOKS: readonly Playbook[] = [
   logs,
   accessories,
   app,
+  backups,
   certificates,
 ];

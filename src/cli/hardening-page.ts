@@ -39,7 +39,13 @@ function exampleEnvironment(): Environment {
   return resolveEnvironment(declared, {
     name: 'prod',
     directory: '/project',
-    files: { authorizedKeys: [KEY], ca: undefined, maintenancePage: undefined },
+    files: {
+      authorizedKeys: [KEY],
+      ca: undefined,
+      backupCa: undefined,
+      backupIdentity: undefined,
+      maintenancePage: undefined,
+    },
     secrets: {},
     warnings: [],
   });

@@ -599,6 +599,46 @@ export const ERROR_CODES = {
     means: 'The ledger on a host is not as it was written: an entry was changed, removed or put in.',
     fix: 'Find out who has been root on the host; from the entry named on, its history proves nothing.',
   },
+  'no-backups': {
+    exit: EXIT.failed,
+    means: 'What was asked about is not backed up on this host.',
+    fix: 'Declare `backups` in the inventory and run `deploy up <environment>`, or name one of those that are.',
+  },
+  'repository-failed': {
+    exit: EXIT.failed,
+    means: 'A repository of the backups could not be reached, or refused what was asked.',
+    fix: 'Read its last lines in the message; check address, credentials and space there, then run the same command again.',
+  },
+  'backup-failed': {
+    exit: EXIT.failed,
+    means: 'A backup was not made. Earlier ones are untouched.',
+    fix: 'Mend what the message names, then `deploy backup now <environment>`.',
+  },
+  'backup-alarm': {
+    exit: EXIT.failed,
+    means: 'Backups are not as they should be: something is missing, late or broken.',
+    fix: 'Each line of `deploy backup status <environment>` says what to do.',
+  },
+  'key-refused': {
+    exit: EXIT.failed,
+    means: 'This is not the key that the backups are encrypted with, or it may not be shown or replaced.',
+    fix: 'Look for the copy that `deploy backup key show` printed once, and try it with `deploy backup key verify`.',
+  },
+  'restore-refused': {
+    exit: EXIT.failed,
+    means: 'What was asked for cannot be restored, or must not be restored there. Nothing was changed.',
+    fix: 'Take one of the moments that the message names; `deploy backup list <environment>` shows what there is.',
+  },
+  'copy-broken': {
+    exit: EXIT.failed,
+    means: 'A stored copy is not as it was written, or a part of it is missing.',
+    fix: 'Take a new one at once with `deploy backup now <environment>`, and find out who changed the object it names.',
+  },
+  'drill-failed': {
+    exit: EXIT.failed,
+    means: 'A drill has shown that what is stored cannot be restored as it should.',
+    fix: 'Its report names the check and the object: `deploy drills <environment>`. Take a new backup at once.',
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -72,3 +72,17 @@ export async function takeLock(holder: Omit<Holder, 'pid' | 'since'>): Promise<A
   await note.close();
   return { [Symbol.asyncDispose]: () => handle.close() };
 }
+
+/**
+ * Takes a lock of a name, which dies with this process; rejects with `locked` where another process has it. Such locks
+ * are for work that the operation's lock does not order: several of different names go on side by side.
+ */
+export async function takeNamedLock(name: string): Promise<AsyncDisposable> {
+  await mkdir(PATHS.run, { recursive: true, mode: 0o755 });
+  const handle = await open(join(PATHS.run, `${name}.lock`), 'a', 0o600);
+  if (await flock(handle.fd, '--exclusive', '--nonblock')) return { [Symbol.asyncDispose]: () => handle.close() };
+  await handle.close();
+  throw new DeployError('locked', `${name} is at work already.`, {
+    hint: 'Wait for it to end; `deploy backup status <environment>` tells what it came to.',
+  });
+}

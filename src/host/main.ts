@@ -9,6 +9,7 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number
     await (await import('#host/guard-proof')).markProven(guard, family, through);
     return 0;
   },
+  backup: async (args) => (await import('#host/backup')).backup(args),
   exec: async () => (await import('#host/exec')).exec(),
   images: async () => (await import('#host/images')).images(),
   pipe: async (args) => (await import('#host/pipe')).pipe(args),

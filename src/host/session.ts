@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import { answer } from '#audit/audit';
 import { asDeployError } from '#core/errors';
 import type { Question } from '#protocol/audit';
+import { isBackupRequest } from '#protocol/backup';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import {
@@ -142,6 +143,10 @@ export async function session(): Promise<number> {
     if (request.verb === 'audit') return await audit(request.questions, facts);
     if (request.verb === 'status' || request.verb === 'logs' || request.verb === 'maintenance') {
       return await answerRunning(request, facts, tell);
+    }
+    if (isBackupRequest(request)) {
+      const { answerBackup } = await import('#host/backup-answer');
+      return await answerBackup(request, facts, tell);
     }
     if (isReleaseRequest(request)) return await answerRelease(request, facts, ear, tell);
     return await operate(request, facts, laptop, ear);

@@ -19,6 +19,8 @@ export interface Environment {
   readonly routes: readonly Route[];
   readonly release: Release;
   readonly accessories: Readonly<Record<string, Accessory>>;
+  /** Undefined where none are to be made. */
+  readonly backups: Backups | undefined;
   readonly certificates: Certificates;
   readonly proxy: Proxy;
   readonly maintenance: Maintenance;
@@ -209,6 +211,16 @@ export interface Postgres {
   readonly pgbouncer: PgBouncer | undefined;
   /** The directory on the host that holds the data. */
   readonly storage: string;
+  readonly backup: PostgresBackup | undefined;
+}
+
+/** Schedules are five fields or a nickname, as cron reads them; undefined for never. */
+export interface PostgresBackup {
+  readonly full: string;
+  readonly incremental: string | undefined;
+  readonly dump: string | undefined;
+  /** Whether a commit waits until the receiver has it on disk. */
+  readonly synchronous: boolean;
 }
 
 export interface PgBouncer {
@@ -231,11 +243,60 @@ export interface Redis {
   readonly rdb: boolean;
   /** The directory on the host that holds the data. */
   readonly storage: string;
+  readonly backup: { readonly schedule: string } | undefined;
 }
 
 export interface ContainerAccessory extends Container {
   readonly type: 'container';
   readonly healthcheck: ComposeHealthcheck | undefined;
+  readonly backup: ServerBackup | undefined;
+}
+
+/** How a database server in a container is backed up by its own tools. */
+export interface ServerBackup {
+  readonly type: 'mariadb' | 'mysql';
+  readonly schedule: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+/** How a volume is backed up. */
+export interface VolumeBackup {
+  readonly schedule: string;
+  /** What becomes of the containers that use it while it is read. */
+  readonly containers: 'run' | 'pause' | 'stop';
+  /** SQLite databases, relative to it. */
+  readonly sqlite: readonly string[];
+}
+
+/** Where copies are kept. */
+export interface Repository {
+  readonly name: 'local' | 'offsite';
+  /** As restic writes it. */
+  readonly url: string;
+  /** PEM text of the authorities trusted for its https; undefined: the system's. */
+  readonly ca: string | undefined;
+  readonly credentials: Readonly<Record<string, string>>;
+  /** The SFTP server's key as in known_hosts, without the name. */
+  readonly hostKey: string | undefined;
+  /** The private key for the SFTP server; undefined: the host makes one. */
+  readonly identity: string | undefined;
+}
+
+export interface Backups {
+  /** The first is written first. */
+  readonly repositories: readonly Repository[];
+  /** Seconds. */
+  readonly keep: number;
+  readonly atLeast: number;
+  readonly ping: string | undefined;
+  /** By the name or path that they are mounted from. */
+  readonly volumes: Readonly<Record<string, VolumeBackup>>;
+  /** `assert`: SQL, by accessory. */
+  readonly drill: {
+    readonly schedule: string | undefined;
+    readonly assert: Readonly<Record<string, readonly string[]>>;
+  };
 }
 
 export interface Maintenance {

@@ -10,6 +10,9 @@ import type { Path } from '#inventory/tree';
 export interface NamedFiles {
   readonly authorizedKeys: readonly string[];
   readonly ca: string | undefined;
+  /** The authority of the backups' repository, and the private key for it. */
+  readonly backupCa: string | undefined;
+  readonly backupIdentity: string | undefined;
   readonly maintenancePage: string | undefined;
 }
 
@@ -46,8 +49,10 @@ export async function readNamedFiles(directory: string, inventory: unknown, faul
   }
   return {
     authorizedKeys: await readAuthorizedKeys(directory, inventory, identities, unreadable, fault),
-    ca: await readAuthority(directory, inventory, fault),
-    maintenancePage: await readPage(directory, inventory, fault),
+    ca: await readAuthority(directory, inventory, ['certificates', 'ca'], fault),
+    backupCa: await readAuthority(directory, inventory, ['backups', 'ca'], fault),
+    backupIdentity: await readNamed(directory, inventory, ['backups', 'identityFile'], fault),
+    maintenancePage: await readNamed(directory, inventory, ['maintenance', 'page'], fault),
   };
 }
 
@@ -128,8 +133,12 @@ async function keysOf(directory: string, entry: unknown, path: Path, fault: Faul
   }
 }
 
-async function readAuthority(directory: string, inventory: unknown, fault: Fault): Promise<string | undefined> {
-  const path: Path = ['certificates', 'ca'];
+async function readAuthority(
+  directory: string,
+  inventory: unknown,
+  path: Path,
+  fault: Fault,
+): Promise<string | undefined> {
   const file = valueAt(inventory, path);
   if (typeof file !== 'string' || file === '') return undefined;
   try {
@@ -142,8 +151,7 @@ async function readAuthority(directory: string, inventory: unknown, fault: Fault
   return undefined;
 }
 
-async function readPage(directory: string, inventory: unknown, fault: Fault): Promise<string | undefined> {
-  const path: Path = ['maintenance', 'page'];
+async function readNamed(directory: string, inventory: unknown, path: Path, fault: Fault): Promise<string | undefined> {
   const file = valueAt(inventory, path);
   if (typeof file !== 'string' || file === '') return undefined;
   try {

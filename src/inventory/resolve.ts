@@ -2,6 +2,7 @@ import { parseDuration, parseSize } from '#core/units';
 import { dependenciesOf, pgbouncerName } from '#inventory/check';
 import type {
   Accessory,
+  Backups,
   Build,
   Environment,
   FirewallRule,
@@ -90,6 +91,7 @@ export function resolveEnvironment(
       warm: seconds(inventory.release.warm),
     },
     accessories: mapEntries(inventory.accessories, (declared, key) => accessory(app, key, declared)),
+    backups: backupsOf(inventory, files),
     certificates: {
       email: certificates.email,
       directory: certificates.directory,
@@ -166,6 +168,14 @@ function accessory(app: string, name: string, declared: Declared<'accessories'>)
         memory: declared.memory === undefined ? undefined : bytes(declared.memory),
         pgbouncer: declared.pgbouncer === false ? undefined : { name: pgbouncerName(name), ...declared.pgbouncer },
         storage: declared.storage ?? `/srv/${app}/${name}`,
+        backup:
+          declared.backup === false
+            ? undefined
+            : {
+                ...declared.backup,
+                incremental: declared.backup.incremental || undefined,
+                dump: declared.backup.dump || undefined,
+              },
       };
     case 'redis':
       return {
@@ -178,9 +188,10 @@ function accessory(app: string, name: string, declared: Declared<'accessories'>)
         aof: declared.aof,
         rdb: declared.rdb,
         storage: declared.storage ?? `/srv/${app}/${name}`,
+        backup: declared.backup || undefined,
       };
     case 'container': {
-      const { type, image, environment, volumes, healthcheck, ...compose } = declared;
+      const { type, image, environment, volumes, healthcheck, backup, ...compose } = declared;
       return {
         type,
         name,
@@ -188,10 +199,46 @@ function accessory(app: string, name: string, declared: Declared<'accessories'>)
         environment: variables(environment),
         volumes: volumes.map(volume),
         healthcheck,
+        backup,
         compose,
       };
     }
   }
+}
+
+function backupsOf({ app, backups, drills, accessories }: Inventory, files: NamedFiles): Backups | undefined {
+  if (backups === undefined) return undefined;
+  const { repository, local, credentials, hostKey, keep, atLeast, ping, volumes } = backups;
+  const bare = { ca: undefined, credentials: {}, hostKey: undefined, identity: undefined };
+  const folder = local ?? `/var/backups/slipway/${app}`;
+  const databases = Object.keys(accessories).filter((name) => accessories[name]?.type === 'postgres');
+  return {
+    repositories: [
+      ...(folder === false ? [] : [{ ...bare, name: 'local' as const, url: folder }]),
+      ...(repository === undefined
+        ? []
+        : [
+            {
+              name: 'offsite' as const,
+              url: repository,
+              ca: files.backupCa,
+              credentials,
+              hostKey,
+              identity: files.backupIdentity,
+            },
+          ]),
+    ],
+    keep: seconds(keep),
+    atLeast,
+    ping,
+    volumes,
+    drill: {
+      schedule: drills.schedule || undefined,
+      assert: Array.isArray(drills.assert)
+        ? Object.fromEntries(databases.slice(0, 1).map((name) => [name, drills.assert as string[]]))
+        : drills.assert,
+    },
+  };
 }
 
 function variables(declared: Declared<'services'>['environment']): Readonly<Record<string, string>> {

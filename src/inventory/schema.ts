@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { parseDuration } from '#core/units';
 import { canaryFault, DURATION, domainFault, NAME, networkFault, SIZE, USER } from '#inventory/formats';
+import { backups, copyBackup, drills, postgresBackup, serverBackup } from '#inventory/schema-backup';
 import { build, composeHealthcheck, container, image, resources } from '#inventory/schema-container';
 
 const duration = z.string().regex(DURATION, 'is no duration; write it like 30s, 10m, 1h or 30d');
@@ -273,6 +274,9 @@ export const ACCESSORIES = {
       .prefault({})
       .describe('The connection pool in front, reached as `pgbouncer:5432`; `false` for none.'),
     storage,
+    backup: postgresBackup
+      .prefault({})
+      .describe('How it is backed up where `backups` is declared; `false` for not at all.'),
   }),
   redis: z.strictObject({
     type: z.literal('redis').describe('May be left out for an accessory of this name.'),
@@ -299,12 +303,18 @@ export const ACCESSORIES = {
     aof: z.boolean().default(true).describe('Whether every write is logged, so that a crash loses at most a second.'),
     rdb: z.boolean().default(true).describe('Whether snapshots are written.'),
     storage,
+    backup: copyBackup
+      .prefault({})
+      .describe('How it is backed up where `backups` is declared; `false` for not at all.'),
   }),
   container: z.strictObject({
     type: z.literal('container').describe('May be left out.'),
     ...container,
     healthcheck: composeHealthcheck.optional().describe('How Docker knows that the container is healthy.'),
     deploy: z.strictObject({ resources }).optional().describe('What the container may use.'),
+    backup: serverBackup
+      .optional()
+      .describe('The database server in it, backed up by its own tools where `backups` is declared. Default: none.'),
   }),
 } as const;
 
@@ -410,6 +420,8 @@ export const inventory = z
       .record(name, z.discriminatedUnion('type', [ACCESSORIES.postgres, ACCESSORIES.redis, ACCESSORIES.container]))
       .default({})
       .describe('What keeps data or stands beside the app: PostgreSQL, Redis, any other container.'),
+    backups: backups.optional().describe('Backups of what keeps data, and where they go. Default: none are made.'),
+    drills: drills.prefault({}).describe('Restoring on trial what was backed up.'),
     certificates: certificates.prefault({}).describe('Where certificates come from.'),
     proxy: z
       .strictObject({

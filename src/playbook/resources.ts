@@ -1,6 +1,7 @@
 import { aptPackageKind } from '#resources/apt-package';
 import { aptRepositoryKind } from '#resources/apt-repository';
 import { authorizedKeysKind } from '#resources/authorized-keys';
+import { backupKind } from '#resources/backup';
 import { certificateKind } from '#resources/certificate';
 import { commandKind } from '#resources/command';
 import { composeProjectKind } from '#resources/compose-project';
@@ -44,6 +45,7 @@ export const group = declares(groupKind);
 export const user = declares(userKind);
 export const authorizedKeys = declares(authorizedKeysKind);
 export const sudoers = declares(sudoersKind);
+export const backup = declares(backupKind);
 export const certificate = declares(certificateKind);
 export const composeProject = declares(composeProjectKind);
 export const dockerDaemon = declares(dockerDaemonKind);

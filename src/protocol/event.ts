@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { answerSchema } from '#protocol/audit';
+import { backupEvents } from '#protocol/backup';
 import { factsSchema } from '#protocol/facts';
 import { changeSchema, stepSchema, triggerSchema, waySchema } from '#protocol/plan';
 import { releaseEvents } from '#protocol/release';
@@ -96,6 +97,7 @@ const bodies = [
   }),
   ...releaseEvents,
   ...runningEvents,
+  ...backupEvents,
   z.strictObject({
     type: z.literal('operation.finished'),
     changed: z.number(),

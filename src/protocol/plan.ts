@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { questionSchema } from '#protocol/audit';
+import { backupRequests } from '#protocol/backup';
 import { releaseRequests, together } from '#protocol/release';
 import { runningRequests } from '#protocol/running';
 
@@ -51,6 +52,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
   }),
   ...releaseRequests,
   ...runningRequests,
+  ...backupRequests,
 ]);
 export type Request = z.infer<typeof requestSchema>;
 export type ConvergeRequest = Extract<Request, { verb: 'plan' | 'up' }>;

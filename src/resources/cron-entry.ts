@@ -1,7 +1,7 @@
 import * as z from 'zod';
+import { isSchedule } from '#core/cron-schedule';
 import { quote } from '#core/quote';
 import { accountName } from '#resources/accounts';
-import { isSchedule } from '#resources/cron-schedule';
 import { readTextFile, textFileChanges } from '#resources/file';
 import { defineKind } from '#resources/resource';
 

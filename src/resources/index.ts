@@ -1,6 +1,7 @@
 import { aptPackageKind } from '#resources/apt-package';
 import { aptRepositoryKind } from '#resources/apt-repository';
 import { authorizedKeysKind } from '#resources/authorized-keys';
+import { backupKind } from '#resources/backup';
 import { certificateKind } from '#resources/certificate';
 import { commandKind } from '#resources/command';
 import { composeProjectKind } from '#resources/compose-project';
@@ -39,6 +40,7 @@ export const KINDS = [
   userKind,
   authorizedKeysKind,
   sudoersKind,
+  backupKind,
   certificateKind,
   composeProjectKind,
   dockerDaemonKind,

@@ -112,6 +112,10 @@ function accessory(name: string): fc.Arbitrary<Accessory> {
       { nil: undefined },
     ),
     storage: fc.constant(`/srv/shop/${name}`),
+    backup: fc.option(
+      fc.constant({ full: '0 2 * * *', incremental: '0 */6 * * *', dump: '30 3 * * 0', synchronous: false }),
+      { nil: undefined },
+    ),
   });
   const redis = fc.record({
     type: fc.constant('redis' as const),
@@ -123,8 +127,13 @@ function accessory(name: string): fc.Arbitrary<Accessory> {
     aof: fc.boolean(),
     rdb: fc.boolean(),
     storage: fc.constant(`/srv/shop/${name}`),
+    backup: fc.option(fc.constant({ schedule: '20 * * * *' }), { nil: undefined }),
   });
-  const other = fc.record({ type: fc.constant('container' as const), ...container(name) });
+  const other = fc.record({
+    type: fc.constant('container' as const),
+    ...container(name),
+    backup: fc.constant(undefined),
+  });
   return fc.oneof<fc.Arbitrary<Accessory>[]>(postgres, redis, other);
 }
 
@@ -239,6 +248,26 @@ export const environments: fc.Arbitrary<Environment> = fc
         warm: 300,
       }),
       accessories: fc.constant(accessories),
+      backups: fc.option(
+        fc.constant({
+          repositories: [
+            {
+              name: 'offsite' as const,
+              url: 'sftp:backup@vault.example.com:/srv/shop',
+              ca: undefined,
+              credentials: {},
+              hostKey: undefined,
+              identity: undefined,
+            },
+          ],
+          keep: 2_592_000,
+          atLeast: 3,
+          ping: undefined,
+          volumes: {},
+          drill: { schedule: '0 4 * * 0', assert: {} },
+        }),
+        { nil: undefined },
+      ),
       certificates: fc.constant({
         email: undefined,
         directory: 'https://acme.example.com/dir',

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { isSchedule } from '#core/cron-schedule';
 import { cronCommand, cronEntryKind, cronText } from '#resources/cron-entry';
-import { isSchedule } from '#resources/cron-schedule';
 
 test.each(['0 2 * * *', '*/5 0-6,22-23 1,15 jan-mar mon', '0 0 * * 7', '@daily', '0-30/10 * * * *', ' 5  4 * * sun '])(
   'cron takes %s',

@@ -1,0 +1,22 @@
+import type { PostgresSource } from '#protocol/backup';
+import type { Engine } from './engine.ts';
+
+const todo = (): never => {
+  throw new Error('not built yet');
+};
+
+// One line each: what it does is in `postgres/`.
+export const postgres: Engine<PostgresSource> = {
+  install: todo,
+  uninstall: todo,
+  watch: todo,
+  copy: todo,
+  copies: todo,
+  stands: todo,
+  forget: todo,
+  verify: todo,
+  foresee: todo,
+  restore: todo,
+  revive: todo,
+  prove: todo,
+};
