@@ -57,10 +57,20 @@ export interface Restored extends Prospect {
   readonly walBytes?: number;
 }
 
+/** Where restored data is to be served. */
+export interface Berth {
+  /** The name of the container. */
+  readonly name: string;
+  /** Arguments of `docker run`: the labels that it is found by when it is left over, and how much of the host it may take. */
+  readonly options: readonly string[];
+}
+
 /** Restored data that a container serves, cut off from every network. */
 export interface Revived extends AsyncDisposable {
   /** The name of its container. */
   readonly container: string;
+  /** What was found while it came to life. */
+  readonly checks: readonly DrillCheck[];
 }
 
 /** What can be done with one type of source. A new type costs its file and a line in `engines.ts`. */
@@ -85,8 +95,11 @@ export interface Engine<S extends Source> {
   foresee(backups: Backups, source: S, wish: Pick<Wish, 'store' | 'to'>): Promise<Prospect>;
   /** Restores into an empty folder; every fault in the copies is named. */
   restore(backups: Backups, source: S, wish: Wish): Promise<Restored>;
-  /** Starts a container of the source's image on restored data, with no network. */
-  revive(backups: Backups, source: S, restored: Restored, name: string): Promise<Revived>;
+  /**
+   * Starts a container of the source's image on restored data, with no network, and resolves once the data can be used:
+   * write-ahead log is replayed to its target. Rejects with `copy-broken` where that does not succeed.
+   */
+  revive(backups: Backups, source: S, restored: Restored, berth: Berth): Promise<Revived>;
   /** Looks through revived data. */
   prove(backups: Backups, source: S, revived: Revived, restored: Restored): Promise<readonly DrillCheck[]>;
 }

@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
+import { flock, lockFile } from '#core/file-lock';
 import { formatSeconds } from '#core/units';
 import { readTextIfThere } from './files.ts';
 import { PATHS } from './paths.ts';
@@ -15,15 +15,6 @@ export interface Holder {
   readonly by: string;
   readonly since: string;
   readonly pid: number;
-}
-
-// flock(1) on an inherited descriptor locks our own open file: the lock is this process's and dies with it.
-function flock(descriptor: number, ...flags: string[]): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('flock', [...flags, '3'], { stdio: ['ignore', 'ignore', 'ignore', descriptor] });
-    child.once('error', reject);
-    child.once('exit', (code) => resolve(code === 0));
-  });
 }
 
 /** Waits for a lock that is only ever held for as long as a file is written. */
@@ -79,9 +70,8 @@ export async function takeLock(holder: Omit<Holder, 'pid' | 'since'>): Promise<A
  */
 export async function takeNamedLock(name: string): Promise<AsyncDisposable> {
   await mkdir(PATHS.run, { recursive: true, mode: 0o755 });
-  const handle = await open(join(PATHS.run, `${name}.lock`), 'a', 0o600);
-  if (await flock(handle.fd, '--exclusive', '--nonblock')) return { [Symbol.asyncDispose]: () => handle.close() };
-  await handle.close();
+  const lock = await lockFile(join(PATHS.run, `${name}.lock`));
+  if (lock !== undefined) return lock;
   throw new DeployError('locked', `${name} is at work already.`, {
     hint: 'Wait for it to end; `deploy backup status <environment>` tells what it came to.',
   });
