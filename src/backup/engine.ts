@@ -32,6 +32,8 @@ export interface Wish {
   readonly to: string;
   /** An empty folder. */
   readonly folder: string;
+  /** For every container that is started on the way: what clears the folder away finds it by them. */
+  readonly labels: readonly string[];
   /** Told when a phase begins; its name is a few words. */
   readonly phase: (name: string) => void;
 }
