@@ -2,6 +2,7 @@ import { busybox } from './busybox.ts';
 import { ensureLayers } from './cache.ts';
 import { demo } from './demo.ts';
 import { assemble, type Image } from './image.ts';
+import { mariadb } from './mariadb.ts';
 import { pgbouncer } from './pgbouncer.ts';
 import { postgres } from './postgres.ts';
 import { redis } from './redis.ts';
@@ -11,6 +12,7 @@ import { openRegistry, type Registry, type RegistryAddress } from './registry.ts
 const IMAGES = {
   'postgres:17': () => postgres,
   'redis:8': () => redis,
+  'mariadb:11': () => mariadb,
   'pgbouncer:1': () => pgbouncer,
   'busybox:1': () => busybox,
   'demo:v1': () => demo({ version: 'v1' }),
