@@ -30,3 +30,10 @@ export function lsnOfDigits(digits: string): Lsn {
 export function hex(value: bigint | number, digits = 1): string {
   return value.toString(16).toUpperCase().padStart(digits, '0');
 }
+
+/** The last of positions; the log's beginning where there are none. */
+export function latestOf(positions: readonly Lsn[]): Lsn {
+  let last = 0n;
+  for (const one of positions) if (one > last) last = one;
+  return last;
+}
