@@ -1,0 +1,181 @@
+import { join } from 'node:path';
+import { DeployError } from '#core/errors';
+import { lockFile } from '#core/file-lock';
+import { lastLines, type Output } from '#core/run';
+import { stateFolder } from './places.ts';
+import type { Snapshot, Store, Written } from './store.ts';
+
+/** Seconds for what moves all of a source's data, below the limit that cron sets. */
+export const LONG = 11 * 3600;
+
+/** Seconds that a look through a repository waits for its clearing up, and the other way round. */
+const PATIENCE = 1800;
+
+/** What a repository says that lets nobody delete: an append-only server, a locked bucket, another one's folder. */
+const NO_RIGHT = /\b403\b|forbidden|access ?denied|permission denied|append[- ]only|not permitted|worm/i;
+
+/** What restic wrote, and what the program that it read from said. */
+export interface Taken extends Written {
+  readonly said: string;
+}
+
+interface Message {
+  readonly message_type?: string;
+  readonly snapshot_id?: string;
+  readonly total_bytes_processed?: number;
+  readonly data_added_packed?: number;
+  readonly message?: string;
+}
+
+function messagesOf(text: string): readonly Message[] {
+  return text.split('\n').flatMap((line): readonly Message[] => {
+    try {
+      return line.startsWith('{') ? [JSON.parse(line) as Message] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** The lines of a program that restic has read from, without restic's own. */
+function saidBy(stderr: string): string {
+  const lines = stderr.split('\n').filter((line) => line.startsWith('subprocess '));
+  return lines.map((line) => line.replace(/^subprocess \S+: /, '')).join('\n');
+}
+
+function failure(what: string, output: Output): DeployError {
+  const { stderr, exitCode, timedOut } = output;
+  const fatal = messagesOf(stderr).findLast((one) => one.message_type === 'exit_error')?.message;
+  const said = saidBy(stderr).trim().split('\n').slice(-5).join('\n');
+  const words = said === '' ? (fatal ?? lastLines(output)) : said;
+  const how = timedOut ? 'did not end in time' : `failed (exit ${exitCode ?? 'unknown'})`;
+  return new DeployError('backup-failed', `${what} ${how}:\n${words}`, {
+    hint: 'Mend what its last lines name; the copies made before are untouched. `deploy backup now` tries again.',
+  });
+}
+
+/** Removes locks that nobody holds any more: one of a killed restic would keep everybody else out. */
+export async function unlock(store: Store): Promise<void> {
+  await store.restic(['unlock']);
+}
+
+/**
+ * Backs up into a repository: files, or what a program prints (`--stdin-from-command`). What restic could not read whole
+ * leaves no snapshot, and rejects with `backup-failed` and the program's own last lines.
+ */
+export async function takeSnapshot(
+  store: Store,
+  what: string,
+  tags: readonly string[],
+  args: readonly string[],
+  cwd?: string,
+): Promise<Taken> {
+  await unlock(store);
+  const tagged = tags.flatMap((tag) => ['--tag', tag]);
+  const output = await store.restic(['backup', '--json', '--quiet', ...tagged, ...args], {
+    timeout: LONG,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const summary = messagesOf(output.stdout).find((one) => one.message_type === 'summary');
+  const snapshot = summary?.snapshot_id;
+  const bytes = summary?.total_bytes_processed ?? 0;
+  if (output.exitCode === 0 && snapshot !== undefined && bytes > 0) {
+    return { snapshot, bytes, added: summary?.data_added_packed ?? 0, said: saidBy(output.stderr) };
+  }
+  // Of what it could read only in part, and of nothing, restic writes a snapshot all the same.
+  if (snapshot !== undefined) await store.restic(['forget', snapshot]);
+  if (output.exitCode !== 0) throw failure(what, output);
+  throw new DeployError('backup-failed', `${what} gave nothing at all.`, {
+    hint: 'Look whether there is anything to back up; the copies made before are untouched.',
+  });
+}
+
+/** Why nothing can be deleted from a repository, where it was just refused; undefined where it failed otherwise. */
+export function refusedToDelete(output: Pick<Output, 'stderr' | 'stdout'>): string | undefined {
+  const line = `${output.stderr}\n${output.stdout}`.split('\n').find((one) => NO_RIGHT.test(one));
+  return line?.trim();
+}
+
+async function maintenance(app: string, store: Store): Promise<AsyncDisposable> {
+  const turn = await lockFile(join(stateFolder(app), `${store.name}.maintenance`), PATIENCE);
+  if (turn !== undefined) return turn;
+  throw new DeployError('locked', `The ${store.name} repository is being looked through or cleared up.`, {
+    hint: 'It is tried again with the next run.',
+  });
+}
+
+/**
+ * Forgets snapshots and gives back their space. Resolves with what the repository says where it lets nobody delete:
+ * that is a choice, not a fault.
+ */
+export async function forgetSnapshots(
+  app: string,
+  store: Store,
+  snapshots: readonly string[],
+): Promise<string | undefined> {
+  if (snapshots.length === 0) return undefined;
+  await using _turn = await maintenance(app, store);
+  await unlock(store);
+  for (const args of [
+    ['forget', ...snapshots],
+    ['prune', '--max-unused', '10%'],
+  ]) {
+    const output = await store.restic(args, { timeout: LONG });
+    if (output.exitCode === 0) continue;
+    const refused = refusedToDelete(output);
+    if (refused !== undefined) return refused;
+    throw failure(`Forgetting in the ${store.name} repository`, output);
+  }
+  return undefined;
+}
+
+/** Into how many parts a repository is divided to be read whole, one part a day. */
+export const PARTS = 30;
+
+/** The part that is looked at on the day of a moment, from 1. */
+export function partOf(now: number): number {
+  return (Math.floor(now / 86_400_000) % PARTS) + 1;
+}
+
+/**
+ * Reads the day's part of a repository and checks its structure; resolves with what is broken, for a person, and with
+ * undefined where all is as it was written.
+ */
+export async function checkSnapshots(app: string, store: Store, now: number): Promise<string | undefined> {
+  await using _turn = await maintenance(app, store);
+  // Without restic's lock: it would keep backups out for as long as this takes.
+  const output = await store.restic(['check', '--no-lock', `--read-data-subset=${partOf(now)}/${PARTS}`], {
+    timeout: LONG,
+  });
+  if (output.exitCode === 0) return undefined;
+  const lines = `${output.stdout}\n${output.stderr}`
+    .split('\n')
+    .filter((line) => /error|pack|blob|tree|hash/i.test(line));
+  return lines.length === 0 ? lastLines(output) : lines.slice(0, 8).join('\n');
+}
+
+/**
+ * Brings snapshots of a source into a repository that lacks them, as far as `wanted` says. A copy has another id in each
+ * repository, so it is known by a tag of ours.
+ */
+export async function copyMissing(
+  from: Store,
+  to: Store,
+  tags: readonly string[],
+  keyOf: (snapshot: Snapshot) => string | undefined,
+  wanted: (key: string) => boolean,
+): Promise<readonly Snapshot[]> {
+  const [ours, theirs] = await Promise.all([from.snapshots(tags), to.snapshots(tags)]);
+  const there = new Set(theirs.map(keyOf));
+  const missing = ours.filter((one) => {
+    const key = keyOf(one);
+    return key !== undefined && !there.has(key) && wanted(key);
+  });
+  if (missing.length === 0) return [];
+  await unlock(to);
+  await to.copyFrom(
+    from,
+    missing.map(({ id }) => id),
+  );
+  return missing;
+}
