@@ -1,7 +1,14 @@
 import type { Accessory, Environment, Repository } from '#inventory/environment';
 import { definePlaybook, type PlaybookContext } from '#playbook/playbook';
 import { backup, cronEntry, type Declared } from '#playbook/resources';
-import { type BackupJob, type BackupSettings, type Scheduled, type Source, scheduleOf } from '#protocol/backup';
+import {
+  type BackupJob,
+  type BackupSettings,
+  cronNameOf,
+  type Scheduled,
+  type Source,
+  scheduleOf,
+} from '#protocol/backup';
 import { projectOfAccessory } from './accessories.ts';
 import { volumeName } from './compose-text.ts';
 import { packages } from './packages.ts';
@@ -104,10 +111,11 @@ function settingsOf({ environment, host }: PlaybookContext): BackupSettings | un
 }
 
 /** cron's own line of a job: ended in time, told to the journal. The runner takes turns and spreads by itself. */
-function cronOf(app: string, { job, source, schedule }: Scheduled): Declared {
+function cronOf(app: string, scheduled: Scheduled): Declared {
+  const { job, source, schedule } = scheduled;
   const words = source === undefined ? [job, app] : [job, app, source];
   return cronEntry({
-    name: ['slipway-backup', ...words.slice(1), job].join('-').replaceAll(/[^A-Za-z0-9_-]/g, '_'),
+    name: cronNameOf(app, scheduled),
     schedule,
     command: [
       ...['systemd-cat', '--identifier=slipway-backup'],

@@ -1,4 +1,13 @@
-import type { BackupJob, BackupSettings, Copy, DrillCheck, RepositoryName, Source, Standing } from '#protocol/backup';
+import type {
+  Alarm,
+  BackupJob,
+  BackupSettings,
+  Copy,
+  DrillCheck,
+  RepositoryName,
+  Source,
+  Standing,
+} from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import type { Store } from './store.ts';
 
@@ -12,6 +21,8 @@ export interface Backups {
 
 /** What a job came to in one repository; each becomes a record. */
 export interface Done {
+  /** Of which source, where a job is for all of them. */
+  readonly source?: string;
   readonly repository?: RepositoryName;
   /** Bytes. */
   readonly bytes?: number;
@@ -83,6 +94,8 @@ export interface Engine<S extends Source> {
   uninstall?(backups: Backups, source: S): Promise<void>;
   /** Each minute: ships what is new, mends what is stuck. */
   watch?(backups: Backups, source: S): Promise<readonly Done[]>;
+  /** What is short with it, by what the host itself knows: no repository is asked. A lagging watch is not told here. */
+  alarms?(backups: Backups, source: S): Promise<readonly Alarm[]>;
   /** Makes a copy in every repository. */
   copy(backups: Backups, source: S, job: CopyJob): Promise<readonly Done[]>;
   /** The copies in a repository, oldest first. */

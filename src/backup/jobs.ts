@@ -1,4 +1,4 @@
-import { DeployError } from '#core/errors';
+import { asDeployError, DeployError } from '#core/errors';
 import type { BackupJob, Source } from '#protocol/backup';
 import type { Backups, Done } from './engine.ts';
 import { engineOf } from './engines.ts';
@@ -10,14 +10,18 @@ function named(source: Source | undefined): Source {
   throw new DeployError('usage', 'This job is for one source.', { hint: 'Name it after the app.' });
 }
 
-/** One after the other: each reads and writes as fast as the machine can. */
+/** One after the other: each reads and writes as fast as the machine can. What fails with one is not the others' fault. */
 async function each(
   backups: Backups,
   source: Source | undefined,
   run: (one: Source) => Promise<readonly Done[]>,
 ): Promise<readonly Done[]> {
   const all: Done[] = [];
-  for (const one of source === undefined ? backups.settings.sources : [source]) all.push(...(await run(one)));
+  for (const one of source === undefined ? backups.settings.sources : [source]) {
+    const done = await run(one).catch((thrown): readonly Done[] => [{ why: asDeployError(thrown).message }]);
+    // Where there is nothing to say it is well, and that is to be seen too.
+    all.push(...(done.length === 0 ? [{}] : done).map((part) => ({ ...part, source: one.name })));
+  }
   return all;
 }
 
@@ -32,7 +36,14 @@ async function inEachStore(
 ): Promise<readonly Done[]> {
   return each(backups, source, async (one) => {
     const all: Done[] = [];
-    for (const store of backups.stores) all.push(...(await engineOf(one)[what](backups, one, store)));
+    for (const store of backups.stores) {
+      const { name: repository } = store;
+      const done = await engineOf(one)
+        [what](backups, one, store)
+        .catch((thrown): readonly Done[] => [{ why: asDeployError(thrown).message }]);
+      // Where there is nothing to say it is well, and that is to be seen too.
+      all.push(...(done.length === 0 ? [{}] : done).map((part) => ({ repository, ...part })));
+    }
     return all;
   });
 }

@@ -1,7 +1,7 @@
 import { DeployError } from '#core/errors';
-import { replaceText } from '#release/durable';
+import { readJson, replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
-import { keyPath } from './places.ts';
+import { escrowPath, keyPath } from './places.ts';
 
 const IDENTITY = /^AGE-SECRET-KEY-1[0-9A-Z]+$/;
 
@@ -28,4 +28,9 @@ export async function ensureKey(host: Host, app: string): Promise<string> {
 export async function recipientOf(host: Host, app: string): Promise<string> {
   const { stdout } = await host.must(['age-keygen', '-y', keyPath(app)]);
   return stdout.trim();
+}
+
+/** When somebody has proven to have a copy of the key (ISO 8601); undefined where nobody has. */
+export async function readEscrow(app: string): Promise<string | undefined> {
+  return (await readJson<{ readonly at: string }>(escrowPath(app)))?.at;
 }

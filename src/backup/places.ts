@@ -25,3 +25,18 @@ export function stateFolder(app: string): string {
 export function sourceFolder(app: string, source: string): string {
   return join(stateFolder(app), 'sources', source);
 }
+
+/** When somebody has proven to have a copy of the key: `{"at": …}`. */
+export function escrowPath(app: string): string {
+  return join(stateFolder(app), 'escrow.json');
+}
+
+/** Touched whenever `watch` has ended. */
+export function watchedPath(app: string): string {
+  return join(stateFolder(app), 'watched');
+}
+
+/** What the receiver of the ping was told last. */
+export function toldPath(app: string): string {
+  return join(stateFolder(app), 'told.json');
+}

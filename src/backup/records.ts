@@ -30,3 +30,12 @@ export async function readRecords(app: string): Promise<readonly BackupRecord[]>
     }
   });
 }
+
+/** Whether a later success of the same job makes a failure a thing of the past; one that names no repository is of all. */
+export function mends(later: BackupRecord, failed: BackupRecord): boolean {
+  return (
+    later.result === 'done' &&
+    (failed.source === undefined || later.source === failed.source) &&
+    (failed.repository === undefined || later.repository === undefined || later.repository === failed.repository)
+  );
+}

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
-import { rootCertificates } from 'node:tls';
+import { systemAuthorities } from '#core/authorities';
 import { AcmeProblem, AuthorityUnreachable, parseProblem, parseRetryAfter } from './problem.ts';
 
 export interface Answer {
@@ -30,16 +29,6 @@ export interface Transport {
 
 const DEADLINE = 30_000;
 const LARGEST_ANSWER = 1024 * 1024;
-const SYSTEM_STORE = '/etc/ssl/certs/ca-certificates.crt';
-
-function trusted(ca: string | undefined): string[] {
-  const own = ca === undefined ? [] : [ca];
-  try {
-    return [...own, readFileSync(SYSTEM_STORE, 'utf8')];
-  } catch {
-    return [...own, ...rootCertificates];
-  }
-}
 
 async function readBody(message: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
@@ -82,7 +71,7 @@ function reason(error: unknown): string {
 
 /** Speaks HTTPS with what the host trusts and, where given, one more authority certificate (PEM). */
 export function openTransport(ca: string | undefined): Transport {
-  const agent = new Agent({ keepAlive: true, ca: trusted(ca) });
+  const agent = new Agent({ keepAlive: true, ca: [...(ca === undefined ? [] : [ca]), ...systemAuthorities()] });
   let retryAfter: number | undefined;
 
   async function exchange(url: string, method: string, options: RequestOptions): Promise<Answer> {

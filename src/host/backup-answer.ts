@@ -1,11 +1,21 @@
 import type { BackupRequest } from '#protocol/backup';
 import type { Facts } from '#protocol/facts';
 
+type Tell = (line: string) => void;
+
 /** Serves a request about backups; resolves with the exit code. */
-export async function answerBackup(
-  _request: BackupRequest,
-  _facts: Facts,
-  _tell: (line: string) => void,
-): Promise<number> {
-  throw new Error('not built yet');
+export async function answerBackup(request: BackupRequest, facts: Facts, tell: Tell): Promise<number> {
+  switch (request.verb) {
+    case 'backup':
+    case 'backup-verify':
+      return (await import('#host/backup-now')).runNow(request, facts, tell);
+    case 'backup-list':
+    case 'backup-status':
+      return (await import('#host/backup-read')).readBackups(request, facts, tell);
+    case 'backup-key':
+    case 'restore':
+    case 'drill':
+    case 'drills':
+      throw new Error('not built yet');
+  }
 }

@@ -1,18 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Backups } from '#backup/engine';
+import type { Backups, Done } from '#backup/engine';
 import { JOBS } from '#backup/jobs';
-import { appendRecord } from '#backup/records';
+import { appendRecord, mends, readRecords } from '#backup/records';
 import { settingsOf } from '#backup/settings';
 import { openStores } from '#backup/store';
 import { asDeployError, DeployError } from '#core/errors';
-import { BACKUP_JOBS, type BackupJob, type BackupRecord, type Source } from '#protocol/backup';
+import { BACKUP_JOBS, type BackupJob, type BackupRecord, cronNameOf, type Source } from '#protocol/backup';
 import type { Host } from '#resources/resource';
+import { tellHealth } from './backup-tell.ts';
 import { readFacts } from './facts.ts';
 import { takeNamedLock } from './lock.ts';
 import { createHost } from './machine.ts';
 
 /** Seconds over which the hosts of a fleet spread what cron starts in the same second everywhere. */
 const SPREAD = 30;
+
+function jobText(job: BackupJob, source: string | undefined, app: string): string {
+  return source === undefined ? `The job ${job} of ${app}` : `The job ${job} of ${app}'s ${source}`;
+}
+
+/**
+ * The runs that are worth a line. `watch` begins every minute: what repeats is left out, and of what has gone well again
+ * nothing would be told without a word of its own.
+ */
+async function noteworthy(app: string, records: readonly BackupRecord[]): Promise<readonly BackupRecord[]> {
+  const before = (await readRecords(app)).filter(({ job }) => job === 'watch');
+  return records.filter((record) => {
+    if (record.details !== undefined) return true;
+    const about = ({ source, repository }: BackupRecord) =>
+      source === record.source && repository === record.repository;
+    if (record.result !== 'done') return before.findLast(about)?.result !== record.result;
+    return before.some(
+      (failed, index) =>
+        failed.result !== 'done' &&
+        mends(record, failed) &&
+        !before.slice(index + 1).some((later) => mends(later, failed)),
+    );
+  });
+}
 
 /**
  * Runs one job: one at a time of its kind for each source, and recorded however it ends. Rejects where it could not be
@@ -32,40 +57,37 @@ export async function runJob(
     duration: (performance.now() - started) / 1000,
     ...(name === undefined ? {} : { source: name }),
   });
-  const keep = async (record: BackupRecord): Promise<BackupRecord> => {
-    await appendRecord(app, record);
-    return record;
-  };
   const settings = await settingsOf(app);
   const source = name === undefined ? undefined : sourceNamed(settings.sources, name);
-  await using _turn = await takeNamedLock(`backup-${app}-${name ?? 'all'}-${job}`);
+  const lock = cronNameOf(app, { job, ...(name === undefined ? {} : { source: name }) });
+  await using _turn = await takeNamedLock(lock, jobText(job, name, app));
+  const keep = async (records: readonly BackupRecord[]): Promise<readonly BackupRecord[]> => {
+    const kept = job === 'watch' ? await noteworthy(app, records) : records;
+    for (const record of kept) await appendRecord(app, record);
+    return kept;
+  };
   try {
     const backups: Backups = { host, settings, stores: await openStores(host, settings) };
     const done = await JOBS[job](backups, source);
-    // Each minute nothing happens; only what did is worth a line.
-    if (done.length === 0 && job === 'watch') return [];
-    if (done.length === 0) return [await keep({ ...base(), result: 'done' })];
-    const records: BackupRecord[] = [];
-    for (const { why, details, ...rest } of done) {
-      records.push(
-        await keep({
-          ...base(),
-          ...rest,
-          result: why === undefined ? 'done' : 'failed',
-          ...(why === undefined ? {} : { why }),
-          ...(details === undefined ? {} : { details: { ...details } }),
-        }),
-      );
-    }
-    return records;
+    const parts: readonly Done[] = done.length === 0 ? [{}] : done;
+    return await keep(
+      parts.map(({ why, details, ...rest }) => ({
+        ...base(),
+        ...rest,
+        result: why === undefined ? ('done' as const) : ('failed' as const),
+        ...(why === undefined ? {} : { why }),
+        ...(details === undefined ? {} : { details: { ...details } }),
+      })),
+    );
   } catch (thrown) {
     const error = asDeployError(thrown);
-    await keep({ ...base(), result: 'error', why: error.message });
+    await keep([{ ...base(), result: 'error', why: error.message }]);
     throw error;
   }
 }
 
-function sourceNamed(sources: readonly Source[], name: string): Source {
+/** A source by its name; `no-backups` names those there are. */
+export function sourceNamed(sources: readonly Source[], name: string): Source {
   const found = sources.find((source) => source.name === name);
   if (found !== undefined) return found;
   throw new DeployError('no-backups', `Nothing called ${name} is backed up.`, {
@@ -90,10 +112,15 @@ export async function backup(args: readonly string[]): Promise<number> {
     warn: (message, hint) => console.error(hint === undefined ? message : `${message}\n${hint}`),
   });
   if (job !== 'watch' && !args.includes('--now')) await sleep(Math.random() * SPREAD * 1000);
-  const records = await runJob(host, app, job, name);
-  for (const record of records) {
-    const what = [record.job, record.source, record.repository].filter((word) => word !== undefined).join(' ');
-    console.log(`${what}: ${record.result}${record.why === undefined ? '' : `: ${record.why}`}`);
+  try {
+    const records = await runJob(host, app, job, name);
+    for (const record of records) {
+      const what = [record.job, record.source, record.repository].filter((word) => word !== undefined).join(' ');
+      console.log(`${what}: ${record.result}${record.why === undefined ? '' : `: ${record.why}`}`);
+    }
+    return records.every(({ result }) => result === 'done') ? 0 : 1;
+  } finally {
+    // However it ended: that it failed is what has to be told.
+    if (job === 'watch') await tellHealth(host, app);
   }
-  return records.every(({ result }) => result === 'done') ? 0 : 1;
 }

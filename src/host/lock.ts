@@ -68,11 +68,22 @@ export async function takeLock(holder: Omit<Holder, 'pid' | 'since'>): Promise<A
  * Takes a lock of a name, which dies with this process; rejects with `locked` where another process has it. Such locks
  * are for work that the operation's lock does not order: several of different names go on side by side.
  */
-export async function takeNamedLock(name: string): Promise<AsyncDisposable> {
+export async function takeNamedLock(name: string, what = name): Promise<AsyncDisposable> {
   await mkdir(PATHS.run, { recursive: true, mode: 0o755 });
   const lock = await lockFile(join(PATHS.run, `${name}.lock`));
   if (lock !== undefined) return lock;
-  throw new DeployError('locked', `${name} is at work already.`, {
+  throw new DeployError('locked', `${what} is at work already.`, {
     hint: 'Wait for it to end; `deploy backup status <environment>` tells what it came to.',
   });
+}
+
+/** Whether somebody has the lock of a name. */
+export async function isLocked(name: string): Promise<boolean> {
+  const handle = await open(join(PATHS.run, `${name}.lock`), 'r').catch(() => undefined);
+  if (handle === undefined) return false;
+  try {
+    return !(await flock(handle.fd, '--shared', '--nonblock'));
+  } finally {
+    await handle.close();
+  }
 }

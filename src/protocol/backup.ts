@@ -134,6 +134,12 @@ export function scheduleOf({ sources, drill }: Pick<BackupSettings, 'sources' | 
   ];
 }
 
+/** What a scheduled job is called in `/etc/cron.d`, where cron reads no name with other characters (cron(8)). */
+export function cronNameOf(app: string, { job, source }: Pick<Scheduled, 'job' | 'source'>): string {
+  const words = ['slipway-backup', app, ...(source === undefined ? [] : [source]), job];
+  return words.join('-').replaceAll(/[^A-Za-z0-9_-]/g, '_');
+}
+
 /** One run of a job: a line of the app's records. */
 export const backupRecordSchema = z.strictObject({
   /** ISO 8601: when it began. */
