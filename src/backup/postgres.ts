@@ -1,5 +1,7 @@
 import type { PostgresSource } from '#protocol/backup';
 import type { Engine } from './engine.ts';
+import { prove } from './postgres/prove.ts';
+import { revive } from './postgres/revive.ts';
 
 const todo = (): never => {
   throw new Error('not built yet');
@@ -17,6 +19,6 @@ export const postgres: Engine<PostgresSource> = {
   verify: todo,
   foresee: todo,
   restore: todo,
-  revive: todo,
-  prove: todo,
+  revive,
+  prove,
 };
