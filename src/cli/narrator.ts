@@ -1,3 +1,4 @@
+import { backupSentences } from '#cli/backup-sentences';
 import { listed, wrapped } from '#cli/fit';
 import type { Audience } from '#cli/operate';
 import { type Paint, paintFor } from '#cli/paint';
@@ -137,7 +138,7 @@ function sentences(event: Event, paint: Paint, columns: number, playbookOf: Map<
       ];
     }
     default:
-      return releaseSentences(event, paint);
+      return [...releaseSentences(event, paint), ...backupSentences(event, paint)];
   }
 }
 

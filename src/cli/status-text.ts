@@ -62,6 +62,14 @@ function containerLines(status: Status, paint: Paint, label: number, columns: nu
   });
 }
 
+function backupsText({ backups }: Status, paint: Paint): string {
+  if (backups === undefined) return paint.dim('none declared');
+  const [first, ...more] = backups.alarms;
+  if (first === undefined) return paint.green('well');
+  const count = more.length === 0 ? 'an alarm' : `${more.length + 1} alarms`;
+  return `${paint.red(count)}: ${first.split('\n')[0] ?? ''}${paint.dim('  `deploy backup status` tells more')}`;
+}
+
 /** How an app stands on one host, as a person reads it. `now` is in milliseconds, by this machine's clock. */
 export function statusText(status: Status, paint: Paint, columns: number, now: number): string[] {
   const { live, canary, warm, interrupted, maintenance, busy, certificates, disk } = status;
@@ -95,6 +103,7 @@ export function statusText(status: Status, paint: Paint, columns: number, now: n
       const text = `${domain} until ${ends.slice(0, 10)}${left < 0 ? ', ended' : ` (${ago(left)})`}`;
       return line('certificate', left < SOON * 86_400_000 ? paint.red(text) : text);
     }),
+    line('backups', backupsText(status, paint)),
     line('disk', disk.freeBytes < SCARCE * disk.totalBytes ? paint.red(free) : free),
   ];
 }

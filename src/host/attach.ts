@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
+import { readTextIfThere } from './files.ts';
 import { journalPath, operations } from './journal.ts';
 import { lockHolder } from './lock.ts';
 
@@ -14,6 +15,13 @@ async function newest(): Promise<string> {
   throw new DeployError('operation-unknown', 'No operation was ever run on this host.', {
     hint: 'Start one with `deploy up <environment>`.',
   });
+}
+
+/** Whether an operation is still at work: what takes no lock is known by its process, whose number its name ends with. */
+async function goesOn(operation: string): Promise<boolean> {
+  if ((await lockHolder())?.operation === operation) return true;
+  const command = await readTextIfThere(`/proc/${operation.split('-').at(-1)}/cmdline`);
+  return command?.includes('slipway-host') === true;
 }
 
 /**
@@ -45,7 +53,7 @@ export async function attach(wanted: string | undefined, tell: (line: string) =>
         end = rest.indexOf(10);
       }
       if (bytesRead === 0) {
-        if ((await lockHolder())?.operation !== operation) break;
+        if (!(await goesOn(operation))) break;
         await sleep(INTERVAL);
       }
     }

@@ -27,7 +27,7 @@ const FAILED: Readonly<Record<Asked['verb'], { code: ErrorCode; hint: string }>>
   },
   'backup-verify': {
     code: 'copy-broken',
-    hint: 'Take a new copy at once with `deploy backup now`, and find out who changed what it names.',
+    hint: 'Take a new copy at once with `deploy backup now <environment>`, and find out who changed what it names.',
   },
 };
 

@@ -3,7 +3,7 @@ import { engineOf } from '#backup/engines';
 import { settingsOf } from '#backup/settings';
 import { openStores, type Store } from '#backup/store';
 import { asDeployError } from '#core/errors';
-import type { Alarm, BackupRecord, BackupRequest, Copy, Source, Standing } from '#protocol/backup';
+import type { Alarm, BackupRecord, BackupRequest, Source, Standing } from '#protocol/backup';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import { sourceNamed } from './backup.ts';
@@ -45,13 +45,17 @@ function lastRuns(records: readonly BackupRecord[]): readonly BackupRecord[] {
 async function list(backups: Backups, { app, only }: Asked<'backup-list'>, say: Say): Promise<void> {
   const { sources } = backups.settings;
   const wanted = only === undefined ? sources : [sourceNamed(sources, only)];
-  const copies = await inAll<readonly Copy[]>(
+  const there = await inAll(
     backups,
     wanted,
-    (source, store) => engineOf(source).copies(backups, source, store),
+    async (source, store) => ({
+      copies: await engineOf(source).copies(backups, source, store),
+      standing: await engineOf(source).stands(backups, source, store),
+    }),
     ({ name }, why) => say({ type: 'warning', message: `The ${name} repository does not answer: ${why}` }),
   );
-  say({ type: 'backup.listed', app, copies: copies.flat() });
+  const standings = there.map(({ standing }) => standing);
+  say({ type: 'backup.listed', app, standings, copies: there.flatMap(({ copies }) => copies) });
 }
 
 async function status(backups: Backups, { app }: Asked<'backup-status'>, say: Say): Promise<void> {

@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { readSettings } from '#backup/settings';
 import { parseCertificate } from '#certificates/stored';
 import type { EventBody } from '#protocol/event';
 import type { RunningContainer } from '#protocol/running';
@@ -48,9 +49,17 @@ async function certificatesOf(host: Host, app: string): Promise<Status['certific
   return read.flat();
 }
 
+/** What is wrong with an app's backups; undefined where none are declared. */
+async function backupsOf(host: Host, app: string): Promise<Status['backups']> {
+  if ((await readSettings(app)) === undefined) return undefined;
+  const { healthOf } = await import('#host/backup-look');
+  const { alarms } = await healthOf(host, app);
+  return { alarms: alarms.map(({ message }) => message) };
+}
+
 /** How an app stands on this host: what serves, how its containers are, and what a person on call asks next. */
 export async function readStatus(host: Host, app: string): Promise<Status> {
-  const [slots, warm, run, containers, maintenance, holder, certificates, disk] = await Promise.all([
+  const [slots, warm, run, containers, maintenance, holder, certificates, backups, disk] = await Promise.all([
     readSlots(app),
     readWarm(host, app),
     readRun(app),
@@ -58,6 +67,7 @@ export async function readStatus(host: Host, app: string): Promise<Status> {
     readMaintenance(app),
     lockHolder(),
     certificatesOf(host, app),
+    backupsOf(host, app),
     statfs('/var'),
   ]);
   const occupied = (slot: Slot) => {
@@ -86,6 +96,7 @@ export async function readStatus(host: Host, app: string): Promise<Status> {
       ? {}
       : { busy: { operation: holder.operation, verb: holder.verb, by: holder.by, since: holder.since } }),
     certificates,
+    ...(backups === undefined ? {} : { backups }),
     disk: { freeBytes: disk.bavail * disk.bsize, totalBytes: disk.blocks * disk.bsize },
   };
 }

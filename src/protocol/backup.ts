@@ -292,7 +292,12 @@ export function isBackupRequest<R extends { readonly verb: string }>(
 /** What is told of backups. */
 export const backupEvents = [
   z.strictObject({ type: z.literal('backup.ran'), app: z.string(), record: backupRecordSchema }),
-  z.strictObject({ type: z.literal('backup.listed'), app: z.string(), copies: z.array(copySchema) }),
+  z.strictObject({
+    type: z.literal('backup.listed'),
+    app: z.string(),
+    standings: z.array(standing),
+    copies: z.array(copySchema),
+  }),
   z.strictObject({
     type: z.literal('backup.stands'),
     app: z.string(),

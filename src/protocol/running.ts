@@ -70,6 +70,13 @@ export const runningEvents = [
     /** Who is at work on the host. */
     busy: z.strictObject({ operation: z.string(), verb: z.string(), by: z.string(), since: z.string() }).optional(),
     certificates: z.array(z.strictObject({ domain: z.string(), ends: z.string() })),
+    /** Left out where none are declared. */
+    backups: z
+      .strictObject({
+        /** What is wrong, each for a person. */
+        alarms: z.array(z.string()),
+      })
+      .optional(),
     disk: z.strictObject({ freeBytes: z.number(), totalBytes: z.number() }),
   }),
   z.strictObject({

@@ -54,6 +54,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'show visitors a page instead of the app, or the app again',
     load: () => import('./maintenance.ts'),
   },
+  backup: {
+    summary: 'copy all data now, show what can be restored, and whether all is well',
+    load: () => import('./backup.ts'),
+  },
   audit: {
     summary: 'prove what protects the hosts, by what is in effect and what answers from outside',
     load: () => import('./audit.ts'),
