@@ -1,5 +1,6 @@
 import type { PostgresSource } from '#protocol/backup';
 import type { Engine } from './engine.ts';
+import { installReceiving, uninstallReceiving } from './postgres/install.ts';
 import { prove } from './postgres/prove.ts';
 import { revive } from './postgres/revive.ts';
 
@@ -9,8 +10,8 @@ const todo = (): never => {
 
 // One line each: what it does is in `postgres/`.
 export const postgres: Engine<PostgresSource> = {
-  install: todo,
-  uninstall: todo,
+  install: installReceiving,
+  uninstall: uninstallReceiving,
   watch: todo,
   copy: todo,
   copies: todo,
