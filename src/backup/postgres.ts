@@ -1,5 +1,6 @@
 import type { PostgresSource } from '#protocol/backup';
 import type { Engine } from './engine.ts';
+import { copies, copy, stands } from './postgres/copy.ts';
 import { installReceiving, uninstallReceiving } from './postgres/install.ts';
 import { prove } from './postgres/prove.ts';
 import { revive } from './postgres/revive.ts';
@@ -13,9 +14,9 @@ export const postgres: Engine<PostgresSource> = {
   install: installReceiving,
   uninstall: uninstallReceiving,
   watch: todo,
-  copy: todo,
-  copies: todo,
-  stands: todo,
+  copy,
+  copies,
+  stands,
   forget: todo,
   verify: todo,
   foresee: todo,

@@ -54,6 +54,11 @@ function failure(what: string, output: Output): DeployError {
   });
 }
 
+/** The value of one of our tags on a snapshot. */
+export function tagOf({ tags = [] }: Partial<Pick<Snapshot, 'tags'>>, name: string): string | undefined {
+  return tags.find((tag) => tag.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
 /** Removes locks that nobody holds any more: one of a killed restic would keep everybody else out. */
 export async function unlock(store: Store): Promise<void> {
   await store.restic(['unlock']);
@@ -88,6 +93,16 @@ export async function takeSnapshot(
   throw new DeployError('backup-failed', `${what} gave nothing at all.`, {
     hint: 'Look whether there is anything to back up; the copies made before are untouched.',
   });
+}
+
+/** Does work on a snapshot that is worth nothing unless it succeeds; where it fails, the snapshot goes, if it may. */
+export async function orDiscard<T>(store: Store, snapshots: readonly string[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (snapshots.length > 0) await store.restic(['forget', ...snapshots]);
+    throw error;
+  }
 }
 
 /** Why nothing can be deleted from a repository, where it was just refused; undefined where it failed otherwise. */

@@ -1,4 +1,5 @@
 import type { Backups } from '#backup/engine';
+import { tagOf } from '#backup/snapshots';
 import type { Snapshot, Store, StoredObject } from '#backup/store';
 import type { PostgresSource, RepositoryName } from '#protocol/backup';
 import { gapsIn, parseWalName, plainName, segmentNumber, type WalName } from './archive.ts';
@@ -50,11 +51,6 @@ export interface Catalogue {
 /** Where the write-ahead log of a source is among a repository's objects. */
 export function logPrefix(source: string): string {
   return `wal/${source}`;
-}
-
-/** The value of one of our tags on a snapshot. */
-export function tagOf({ tags = [] }: Partial<Pick<Snapshot, 'tags'>>, name: string): string | undefined {
-  return tags.find((tag) => tag.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
 /** The generations of log that objects below `wal/<source>` make up, oldest first. What is not ours is left out. */

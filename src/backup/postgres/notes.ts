@@ -48,6 +48,8 @@ const physical = {
   stop: lsn,
   /** What lies in its snapshot: the first is the data directory; the others are tablespaces. */
   archives: z.array(z.strictObject({ path: z.string(), oid: z.string().optional(), location: z.string().optional() })),
+  /** Where the manifest lies that is in no archive; left out: in the first. */
+  manifest: z.string().optional(),
   /** Whether the log from `start` to `stop` is in it too. */
   withLog: z.boolean(),
   counts: z.array(counted),

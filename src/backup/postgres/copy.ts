@@ -1,0 +1,51 @@
+import type { Backups, CopyJob, Done } from '#backup/engine';
+import type { Store } from '#backup/store';
+import type { Copy, PostgresSource, Standing } from '#protocol/backup';
+import { completeBases, isComplete, readCatalogue } from './catalogue.ts';
+import { takeDump } from './dump.ts';
+import { takeFull } from './full.ts';
+import { takeIncremental } from './incremental.ts';
+
+/** Makes a copy of a cluster in every repository. */
+export async function copy(backups: Backups, source: PostgresSource, job: CopyJob): Promise<readonly Done[]> {
+  const ship = async () => undefined;
+  switch (job) {
+    case 'incremental':
+      return takeIncremental(backups, source, ship);
+    case 'dump':
+      return takeDump(backups, source);
+    default:
+      return takeFull(backups, source, ship);
+  }
+}
+
+/** The copies of a cluster in a repository, oldest first. */
+export async function copies(backups: Backups, source: PostgresSource, store: Store): Promise<readonly Copy[]> {
+  const catalogue = await readCatalogue(backups, source, store);
+  const all = [
+    ...catalogue.bases.map(({ note, snapshot, lacks }) => ({ note, id: snapshot, lacks })),
+    ...catalogue.dumps.map(({ note, snapshots, lacks }) => ({ note, id: snapshots.at(-1), lacks })),
+  ];
+  return all
+    .map(({ note, id, lacks }) => ({
+      ...{ source: source.name, type: source.type, kind: note.kind, repository: store.name, id: id ?? note.id },
+      ...{ at: note.at, bytes: note.bytes, complete: isComplete({ lacks }) },
+    }))
+    .sort((one, other) => (one.at < other.at ? -1 : 1));
+}
+
+/** Between which moments a cluster can be restored from a repository. */
+export async function stands(backups: Backups, source: PostgresSource, store: Store): Promise<Standing> {
+  const catalogue = await readCatalogue(backups, source, store);
+  const complete = completeBases(catalogue);
+  const moments = complete.map(({ note }) => note.at).sort();
+  const [oldest] = moments;
+  const newest = moments.at(-1);
+  return {
+    ...{ source: source.name, type: source.type, repository: store.name },
+    ...(oldest === undefined ? {} : { oldest }),
+    ...(newest === undefined ? {} : { newest }),
+    copies: complete.length + catalogue.dumps.filter(isComplete).length,
+    bytes: 0,
+  };
+}
