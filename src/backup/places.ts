@@ -40,3 +40,8 @@ export function watchedPath(app: string): string {
 export function toldPath(app: string): string {
   return join(stateFolder(app), 'told.json');
 }
+
+/** Where restored data lies that is there to be looked at. */
+export function restoredFolder(app: string): string {
+  return join(stateFolder(app), 'restored');
+}

@@ -3,6 +3,7 @@ import type { Engine } from './engine.ts';
 import { copies, copy, stands } from './postgres/copy.ts';
 import { installReceiving, uninstallReceiving } from './postgres/install.ts';
 import { prove } from './postgres/prove.ts';
+import { foresee, restore } from './postgres/restore.ts';
 import { revive } from './postgres/revive.ts';
 
 const todo = (): never => {
@@ -19,8 +20,8 @@ export const postgres: Engine<PostgresSource> = {
   stands,
   forget: todo,
   verify: todo,
-  foresee: todo,
-  restore: todo,
+  foresee,
+  restore,
   revive,
   prove,
 };

@@ -12,8 +12,9 @@ export async function answerBackup(request: BackupRequest, facts: Facts, tell: T
     case 'backup-list':
     case 'backup-status':
       return (await import('#host/backup-read')).readBackups(request, facts, tell);
-    case 'backup-key':
     case 'restore':
+      return (await import('#host/restore')).restore(request, facts, tell);
+    case 'backup-key':
     case 'drill':
     case 'drills':
       throw new Error('not built yet');

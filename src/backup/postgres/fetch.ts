@@ -1,0 +1,97 @@
+import { mkdir, rename, rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { keyPath } from '#backup/places';
+import { BrokenCopy, unseal } from '#backup/seal';
+import { LONG } from '#backup/snapshots';
+import type { Store } from '#backup/store';
+import { DeployError } from '#core/errors';
+import { pipeline } from '#core/pipeline';
+import { plainName } from './archive.ts';
+import type { Base } from './catalogue.ts';
+import type { Range } from './choose.ts';
+import type { LocalLog } from './read-log.ts';
+
+/** Segments that are fetched and opened together: what is sealed takes room beside what was opened. */
+const TOGETHER = 32;
+
+const fileOf = (object: string): string => object.slice(object.lastIndexOf('/') + 1);
+
+/** A fault of an object under its whole name, by which it is found in the repository. */
+function named(error: unknown, objects: readonly string[]): unknown {
+  if (!(error instanceof BrokenCopy)) return error;
+  const whole = objects.find((object) => fileOf(object) === error.object) ?? error.object;
+  return new BrokenCopy(whole, error.fault, error.message.replaceAll(error.object, whole));
+}
+
+async function bring(store: Store, objects: readonly string[], folder: string): Promise<void> {
+  try {
+    await store.fetch(objects, folder);
+  } catch (error) {
+    // What the repository shows no more is gone; what it cannot be asked about may well be there.
+    const prefix = objects[0]?.slice(0, objects[0].lastIndexOf('/')) ?? '';
+    const there = new Set((await store.list(prefix)).map(({ name }) => name));
+    const gone = objects.find((object) => !there.has(object));
+    if (gone === undefined) throw error;
+    throw new BrokenCopy(gone, 'absent', `${gone} is not in the ${store.name} repository any more.`);
+  }
+}
+
+/** Brings a range of log into a folder, each object checked against its name's hash and opened, as whole segments. */
+export async function fetchLog(
+  app: string,
+  store: Store,
+  { pieces, end }: Range,
+  segment: { readonly timeline: number; readonly segmentBytes: number },
+  folder: string,
+): Promise<LocalLog> {
+  const sealed = join(folder, '.sealed');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (let first = 0; first < pieces.length; first += TOGETHER) {
+    const some = pieces.slice(first, first + TOGETHER);
+    const objects = some.map(({ object }) => object);
+    await bring(store, objects, sealed);
+    try {
+      await unseal(
+        keyPath(app),
+        objects.map((object) => join(sealed, fileOf(object))),
+        folder,
+      );
+    } catch (error) {
+      throw named(error, objects);
+    }
+    for (const { file, object } of some) {
+      const opened = join(folder, plainName(object));
+      if (plainName(object) !== file) await rename(opened, join(folder, file));
+      // The beginning of a segment may have been stored without the zeros that follow it.
+      await truncate(join(folder, file), segment.segmentBytes);
+    }
+    await rm(sealed, { recursive: true, force: true });
+  }
+  return { folder, ...segment, files: pieces.map(({ file }) => file), end };
+}
+
+/** Unpacks a base into an empty folder, with the owners that its files had. */
+export async function fetchBase(
+  app: string,
+  store: Store,
+  { note, snapshot = '' }: Base,
+  folder: string,
+): Promise<void> {
+  const [archive, ...others] = note.archives;
+  if (archive === undefined || others.length > 0) {
+    throw new DeployError('restore-refused', `The copy ${note.id} has tablespaces outside the data directory.`, {
+      hint: 'Restore the logical dump of it; `deploy backup list <environment>` shows it.',
+    });
+  }
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { access } = store;
+  const restic = ['restic', '--password-file', keyPath(app), ...access.resticOptions, 'dump', snapshot, archive.path];
+  const tar = ['tar', '--extract', '--file=-', '--numeric-owner', '--same-permissions', `--directory=${folder}`];
+  const { ok, why } = await pipeline([restic, tar], { env: access.environment, timeout: LONG });
+  if (ok) return;
+  throw new BrokenCopy(
+    `snapshot ${snapshot.slice(0, 8)}`,
+    'changed',
+    `The copy ${note.id} (snapshot ${snapshot.slice(0, 8)} of the ${store.name} repository) cannot be read:\n${why}`,
+  );
+}

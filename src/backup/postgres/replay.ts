@@ -1,0 +1,207 @@
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DeployError } from '#core/errors';
+import { lastLines, type Output } from '#core/run';
+import { replaceText } from '#release/durable';
+import type { Host } from '#resources/resource';
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
+import type { Stop } from './search.ts';
+import { type Moment, parseMoment } from './target.ts';
+
+/** An image, and what every container of it is given here. */
+export interface Tools {
+  readonly image: string;
+  readonly labels: readonly string[];
+}
+
+/** A folder of the host in a container. */
+export interface Mount {
+  readonly from: string;
+  readonly to: string;
+}
+
+const volumes = (mounts: readonly Mount[]): readonly string[] =>
+  mounts.flatMap(({ from, to }) => ['--volume', `${from}:${to}`]);
+
+/** The argument vector of one program of an image, with no network, in a container that goes when it ends. */
+export function inImage(
+  { image, labels }: Tools,
+  mounts: readonly Mount[],
+  user = '0:0',
+): (program: string, args: readonly string[]) => readonly string[] {
+  return (program, args) => [
+    ...['docker', 'run', '--rm', '--network=none', `--user=${user}`, '--env=TZ=UTC', ...labels],
+    ...[...volumes(mounts), `--entrypoint=${program}`, image, ...args],
+  ];
+}
+
+/** Whose the files of a cluster are, as numbers. */
+export async function ownerOf(data: string): Promise<string> {
+  const { uid, gid } = await stat(join(data, 'PG_VERSION'));
+  return `${uid}:${gid}`;
+}
+
+/** What a restored cluster must not do as the one it is a copy of did: follow another, wait for it, be restored again. */
+const INHERITED = /^\s*(?:recovery_|restore_command|archive_|primary_|synchronous_standby_names|standby_)/;
+
+/** Takes from a cluster's own settings what ties it to what was around it. */
+async function cutTies(data: string): Promise<void> {
+  const path = join(data, 'postgresql.auto.conf');
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const kept = text.split('\n').filter((line) => !INHERITED.test(line));
+  if (kept.length !== text.split('\n').length) await writeFile(path, kept.join('\n'));
+}
+
+/** How a replay ended. */
+export interface Replayed {
+  /** Where the last record begins that was replayed. */
+  readonly reached: Lsn;
+  /** When the last transaction was committed that was replayed; left out where none was. */
+  readonly moment?: Moment;
+  /** What the server says of its stop. */
+  readonly stopped: string;
+}
+
+/** Seconds that a server may take to stop: it writes everything down. */
+const STOPPING = 600;
+const LOG = '/slipway/log';
+
+/** What PostgreSQL's log tells of a recovery. */
+export function readStory(log: string): Partial<Replayed> {
+  const stopped = /recovery stopping (?:before|after) .*/.exec(log)?.[0];
+  const done = /redo done at ([0-9A-F]+\/[0-9A-F]+)/.exec(log)?.[1];
+  const at = /last completed transaction was at log time (\S+ \S+?)\+00/.exec(log)?.[1];
+  return {
+    ...(stopped === undefined ? {} : { stopped }),
+    ...(done === undefined ? {} : { reached: parseLsn(done) }),
+    ...(at === undefined ? {} : { moment: parseMoment(`${at.replace(' ', 'T')}Z`) }),
+  };
+}
+
+function failed(message: string, words: string): DeployError {
+  return new DeployError('copy-broken', `${message}${words === '' ? '' : `:\n${words}`}`, {
+    hint: 'Take a new full copy at once with `deploy backup now <environment>`, and try an earlier moment.',
+  });
+}
+
+/** What matters of a server's log: what it could not go on after, else its end. */
+function wordsOf(log: string): string {
+  const lines = log.trim().split('\n');
+  const fatal = lines.filter((line) => /FATAL|PANIC/.test(line));
+  return (fatal.length > 0 ? fatal : lines).slice(-4).join('\n');
+}
+
+/**
+ * Replays log into a cluster up to a stop, has it promoted and stopped again, in a container with no network. Nothing of
+ * how it was done stays in its settings. Rejects with `copy-broken` unless it has stopped exactly there.
+ */
+export async function replay(
+  host: Host,
+  tools: Tools,
+  {
+    data,
+    place,
+    log,
+    scripts,
+  }: { readonly data: string; readonly place: string; readonly log: string; readonly scripts: string },
+  { lsn, inclusive }: Stop,
+  name: string,
+): Promise<Replayed> {
+  const owner = await ownerOf(data);
+  await cutTies(data);
+  await writeFile(join(data, 'recovery.signal'), '');
+  // The folder itself is in no archive.
+  await host.must(['chown', owner, data, join(data, 'recovery.signal')]);
+  await host.must(['chmod', '0700', data]);
+  await replaceText(join(scripts, 'pg_hba.conf'), 'local all all trust\n', 0o644);
+  await host.must(['chmod', '0755', scripts]);
+  await host.must(['chown', '--recursive', owner, log], { timeout: 600 });
+  const settings = {
+    // Only what is proven absent may look so; anything else must not pass for the end of the log.
+    restore_command: `test -e ${LOG}/%f || exit 1; cp ${LOG}/%f %p || exit 126`,
+    recovery_target_lsn: formatLsn(lsn),
+    recovery_target_inclusive: String(inclusive),
+    recovery_target_timeline: 'current',
+    recovery_target_action: 'promote',
+    hot_standby: 'off',
+    ...{ archive_mode: 'off', synchronous_standby_names: '', primary_conninfo: '', primary_slot_name: '' },
+    ...{ listen_addresses: '', ssl: 'off', hba_file: '/slipway/scripts/pg_hba.conf' },
+    ...{ logging_collector: 'off', log_destination: 'stderr', log_min_messages: 'warning', log_timezone: 'UTC' },
+    ...{ lc_messages: 'C', timezone: 'UTC', shared_buffers: '128MB', max_wal_size: '2GB', autovacuum: 'off' },
+  };
+  const mounts = [
+    { from: data, to: place },
+    { from: log, to: LOG },
+    { from: scripts, to: '/slipway/scripts' },
+  ];
+  await host.must([
+    ...['docker', 'run', '--detach', '--name', name, '--network=none', `--user=${owner}`, ...tools.labels],
+    ...[
+      '--stop-signal=SIGINT',
+      '--shm-size=256m',
+      ...volumes(mounts),
+      '--entrypoint=postgres',
+      tools.image,
+      '-D',
+      place,
+    ],
+    ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
+  ]);
+  try {
+    const story = await untilPromoted(host, name);
+    const end = await host.run(['docker', 'stop', `--time=${STOPPING}`, name], { timeout: STOPPING + 30 });
+    const { stdout: code } = await host.run(['docker', 'inspect', '--format={{.State.ExitCode}}', name]);
+    if (end.exitCode !== 0 || code.trim() !== '0') throw failed('The restored server did not stop in good order', code);
+    const { stopped, reached } = story;
+    if (stopped === undefined || reached === undefined) {
+      throw failed('The restored server has not said where it stopped', '');
+    }
+    const isThere = inclusive ? reached === lsn : reached < lsn;
+    if (!isThere) throw failed(`It was to stop at ${formatLsn(lsn)} and did at ${formatLsn(reached)}`, stopped);
+    return { ...story, stopped, reached };
+  } finally {
+    await host.run(['docker', 'rm', '--force', '--volumes', name]);
+  }
+}
+
+const logsOf = async (host: Host, name: string): Promise<string> => {
+  const { stdout, stderr } = await host.run(['docker', 'logs', name]);
+  return `${stdout}${stderr}`;
+};
+
+/** Waits until the server has ended its recovery: it takes connections only then, and a copy of it only that way. */
+async function untilPromoted(host: Host, name: string): Promise<Partial<Replayed>> {
+  const until = Date.now() + 11 * 3600 * 1000;
+  while (Date.now() < until) {
+    const { stdout: state } = await host.run(['docker', 'inspect', '--format={{.State.Running}}', name]);
+    const log = await logsOf(host, name);
+    if (log.includes('database system is ready to accept connections')) return readStory(log);
+    if (state.trim() !== 'true') throw failed('The restored server could not replay the log', wordsOf(log));
+    await sleep(200);
+  }
+  throw failed('The restored server did not get to the end of the log in time', '');
+}
+
+/** Has a base proven file by file against its own manifest. */
+export function verifyBase(host: Host, tools: Tools, data: string, withLog: boolean): Promise<Output> {
+  const run = inImage(tools, [{ from: data, to: '/data' }]);
+  return host.run(run('pg_verifybackup', [...(withLog ? [] : ['--no-parse-wal']), '/data']), { timeout: 6 * 3600 });
+}
+
+/** Joins an incremental copy with the full one that it was made from. */
+export async function combine(
+  host: Host,
+  tools: Tools,
+  folder: string,
+  parts: readonly string[],
+  into: string,
+): Promise<void> {
+  const owner = await ownerOf(join(folder, parts[0] ?? ''));
+  const run = inImage(tools, [{ from: folder, to: '/bases' }], '0:0');
+  const args = [...parts.map((part) => `/bases/${part}`), `--output=/bases/${into}`];
+  const output = await host.run(run('pg_combinebackup', args), { timeout: 6 * 3600 });
+  if (output.exitCode !== 0)
+    throw failed('The incremental copy does not go together with its full one', lastLines(output));
+  await host.must(['chown', '--recursive', owner, join(folder, into)], { timeout: 600 });
+}

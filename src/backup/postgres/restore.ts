@@ -1,0 +1,299 @@
+import { mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Backups, Prospect, Restored, Wish } from '#backup/engine';
+import { openScratch } from '#backup/scratch';
+import { BrokenCopy } from '#backup/seal';
+import { DeployError } from '#core/errors';
+import { lastLines } from '#core/run';
+import type { DrillCheck, PostgresSource } from '#protocol/backup';
+import type { Host } from '#resources/resource';
+import { type Base, type Catalogue, readCatalogue } from './catalogue.ts';
+import { beginsAt, type Candidate, candidatesFor, type Range, rangeOf } from './choose.ts';
+import { fetchBase, fetchLog } from './fetch.ts';
+import { formatLsn, parseLsn } from './lsn.ts';
+import { DamagedLog, type LocalLog, type ReadLog, readLog } from './read-log.ts';
+import { combine, inImage, replay, type Tools, verifyBase } from './replay.ts';
+import type { Stop } from './search.ts';
+import { formatMoment, type Moment, parseTarget, type Target } from './target.ts';
+
+/** Where restoring begins, where it ends, and the log between, which is on this machine already. */
+interface Way {
+  readonly base: Base;
+  /** The one that an incremental base is combined with. */
+  readonly full?: Base;
+  readonly log: LocalLog;
+  readonly stop: Stop;
+  readonly reaches: Moment;
+  readonly newest: Moment;
+}
+
+type Asked = Pick<Wish, 'store' | 'to' | 'folder' | 'labels' | 'phase'>;
+
+/** What has to be free beyond what will be written. */
+const MARGIN = 1.2;
+
+function refuse(message: string, hint: string): DeployError {
+  return new DeployError('restore-refused', message, { hint });
+}
+
+function zone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
+function bytesOf({ base, full }: Pick<Way, 'base' | 'full'>, log: number): number {
+  // An incremental, its full and what the two become lie side by side.
+  const own = full === undefined ? base.note.bytes : base.note.bytes + 2 * full.note.bytes;
+  return own + log;
+}
+
+async function demandRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  if (free >= bytes * MARGIN) return;
+  const gb = (value: number) => `${(value / 1e9).toFixed(1)} GB`;
+  throw new DeployError('disk-full', `Restoring takes ${gb(bytes * MARGIN)}, and ${gb(free)} are free in ${folder}.`, {
+    hint: 'Make room there, then run the same command again.',
+  });
+}
+
+async function toolsFor(host: Host, image: string, labels: readonly string[]): Promise<Tools> {
+  if ((await host.run(['docker', 'image', 'inspect', image])).exitCode === 0) return { image, labels };
+  await host.must(['docker', 'pull', '--quiet', image], {
+    timeout: 1800,
+    hint: `The copy was taken with ${image}; let the host reach its registry, or load it there.`,
+  });
+  return { image, labels };
+}
+
+function stretchOf({ stretches }: Catalogue, { note }: Base): Catalogue['stretches'][number] {
+  const found = stretches.find(
+    ({ systemId, generation }) => systemId === note.systemId && generation === note.generation,
+  );
+  return found ?? { systemId: note.systemId, generation: note.generation, objects: [] };
+}
+
+/** PostgreSQL goes on past the end of a timeline only with the history that says where the next one parted from it. */
+function demandHistory(catalogue: Catalogue, base: Base): void {
+  const { timeline, generation } = base.note;
+  if (timeline === 1) return;
+  const { objects } = stretchOf(catalogue, base);
+  if (objects.some(({ log }) => log.kind === 'history' && log.timeline === timeline)) return;
+  throw refuse(
+    `The history of timeline ${timeline} is not in the repository: where generation ${generation} parted from the one before is lost.`,
+    'Restore an older moment, or from the other repository with --from.',
+  );
+}
+
+/** Why a target is in none of the log that could be read, and what there is instead. */
+function beyond(target: Target, base: Base, range: Range, read: ReadLog, catalogue: Catalogue): DeployError {
+  const newest = read.newest === undefined ? base.note.at : formatMoment(read.newest);
+  const { systemId, generation } = base.note;
+  if (range.missing !== undefined) {
+    const object = `wal/…/${systemId}/${generation}/${range.missing}`;
+    const instead = `The newest moment before it is ${newest}: --to ${newest}.`;
+    return new DeployError('copy-broken', `${object} is missing in the ${catalogue.store} repository.`, {
+      hint: instead,
+    });
+  }
+  if (target.kind === 'time') {
+    const next = catalogue.bases.find((one) => one.lacks.length === 0 && beginsAt(one) > target.moment);
+    const asked = formatMoment(target.moment);
+    return next === undefined
+      ? refuse(`${asked} is after all that is kept.`, `The newest moment is ${newest}; \`--to latest\` restores it.`)
+      : refuse(
+          `Nothing of ${asked} was kept: the log was interrupted between ${newest} and ${next.note.at}.`,
+          `Take ${newest} or an earlier moment, or ${next.note.at} or a later one.`,
+        );
+  }
+  return refuse('It is in nothing that is kept.', '`deploy backup list <environment>` tells what there is.');
+}
+
+/** Where to stop in a log that was read; undefined where the target is not in it. */
+function stopIn(target: Target, read: ReadLog, range: Range, known: Moment | undefined): Stop | undefined {
+  if (read.stop !== undefined) return read.stop;
+  const end: Stop = { lsn: read.last, inclusive: true };
+  if (range.missing !== undefined) return undefined;
+  if (target.kind === 'latest') return end;
+  if (target.kind === 'lsn' && target.lsn <= range.end) {
+    return target.lsn <= read.last ? { lsn: target.lsn, inclusive: false } : end;
+  }
+  // Nothing was committed after it: what the log ends with is what there was.
+  if (target.kind === 'time' && known !== undefined && target.moment <= known) return end;
+  return undefined;
+}
+
+/**
+ * Up to which moment it is known that the end of a repository's log is the end of all: that of its last transaction, or
+ * now where the server itself has nothing more.
+ */
+export type Knowledge = (base: Base, read: ReadLog) => Promise<Moment | undefined>;
+
+async function tryCandidate(
+  { host, settings }: Backups,
+  catalogue: Catalogue,
+  { base, until }: Candidate,
+  target: Target,
+  { store, folder, labels, phase }: Asked,
+  knowledge: Knowledge,
+): Promise<Way | DeployError> {
+  demandHistory(catalogue, base);
+  const { note } = base;
+  const range = rangeOf(stretchOf(catalogue, base), base, until);
+  const size = range.pieces.length * note.segmentBytes;
+  const full =
+    note.kind === 'incremental'
+      ? catalogue.bases.find((one) => one.note.kind === 'full' && one.note.id === note.of)
+      : undefined;
+  const parts = { base, ...(full === undefined ? {} : { full }) };
+  await demandRoom(folder, bytesOf(parts, size));
+  phase('fetching the log');
+  await rm(join(folder, 'log'), { recursive: true, force: true });
+  const log = await fetchLog(settings.app, store, range, note, join(folder, 'log'));
+  phase('reading the log');
+  const tools = await toolsFor(host, note.image, labels);
+  const where = { start: parseLsn(note.start), from: parseLsn(note.stop), target };
+  const read = await readLog(log, where, inImage(tools, [{ from: log.folder, to: '/log' }])).catch((error: unknown) => {
+    if (!(error instanceof DamagedLog)) throw error;
+    const object = range.pieces.find(({ file }) => file === error.file)?.object ?? error.file;
+    throw new BrokenCopy(object, 'changed', error.message.replaceAll(error.file, object));
+  });
+  const known =
+    until === undefined
+      ? ((await knowledge(base, read)) ?? read.newest)
+      : target.kind === 'time'
+        ? target.moment
+        : undefined;
+  const stop = stopIn(target, read, range, known);
+  if (stop === undefined) return beyond(target, base, range, read, catalogue);
+  const reached = read.reached ?? beginsAt(base);
+  return {
+    ...parts,
+    log,
+    stop,
+    reaches: target.kind === 'time' ? target.moment : reached,
+    newest: [known, read.newest, beginsAt(base)].reduce<Moment>(
+      (most, one) => (one !== undefined && one > most ? one : most),
+      0n,
+    ),
+  };
+}
+
+/** Finds where restoring has to begin and to end; the log for it is on this machine and sound afterwards. */
+async function findWay(backups: Backups, source: PostgresSource, asked: Asked, knowledge: Knowledge): Promise<Way> {
+  const target = parseTarget(asked.to, zone());
+  asked.phase('choosing a copy');
+  const catalogue = await readCatalogue(backups, source, asked.store);
+  let refused: DeployError | undefined;
+  for (const candidate of candidatesFor(target, catalogue)) {
+    const way = await tryCandidate(backups, catalogue, candidate, target, asked, knowledge);
+    if (!(way instanceof DeployError)) return way;
+    refused ??= way;
+    // Only of what may be anywhere is it worth looking further back.
+    if (target.kind !== 'name' && target.kind !== 'xid') break;
+  }
+  throw refused ?? refuse('There is no copy to begin with.', 'Make one with `deploy backup now <environment>`.');
+}
+
+function prospectOf({ base, reaches, newest, log, ...rest }: Way): Prospect {
+  return {
+    reaches: formatMoment(reaches),
+    newest: formatMoment(newest),
+    base: base.note.id,
+    bytes: bytesOf({ base, ...rest }, log.files.length * log.segmentBytes),
+  };
+}
+
+const nothingMore: Knowledge = async () => undefined;
+
+/** What a restoration would come to, with all log read that it takes. */
+export async function foresee(
+  backups: Backups,
+  source: PostgresSource,
+  wish: Pick<Wish, 'store' | 'to'>,
+): Promise<Prospect> {
+  await using scratch = await openScratch(backups.host, backups.settings.app);
+  const asked = { ...wish, folder: scratch.folder, labels: scratch.labels, phase: () => undefined };
+  return prospectOf(await findWay(backups, source, asked, nothingMore));
+}
+
+async function unpack(
+  backups: Backups,
+  { base, full }: Way,
+  { store, folder, phase }: Asked,
+  tools: Tools,
+): Promise<void> {
+  const { host, settings } = backups;
+  phase('fetching the base');
+  const data = join(folder, 'data');
+  if (full === undefined) return fetchBase(settings.app, store, base, data);
+  await fetchBase(settings.app, store, full, join(folder, 'full'));
+  await fetchBase(settings.app, store, base, join(folder, 'incremental'));
+  phase('combining');
+  await combine(host, tools, folder, ['full', 'incremental'], 'data');
+  for (const part of ['full', 'incremental']) await rm(join(folder, part), { recursive: true, force: true });
+}
+
+/** Where an image keeps its data below what is mounted: the newest layout has a folder for each major version. */
+async function placeOf(host: Host, image: string): Promise<{ readonly mount: string; readonly data: string }> {
+  const { stdout } = await host.must(['docker', 'image', 'inspect', '--format={{json .Config.Env}}', image]);
+  const variables = JSON.parse(stdout) as readonly string[];
+  const found = variables.find((one) => one.startsWith('PGDATA='))?.slice('PGDATA='.length);
+  const data = found ?? '/var/lib/postgresql/data';
+  return { data, mount: /^\/var\/lib\/postgresql\/\d+\//.test(data) ? '/var/lib/postgresql' : data };
+}
+
+/** Restores a cluster into an empty folder: nothing starts before all that it takes is here and proven. */
+export async function restore(backups: Backups, source: PostgresSource, wish: Wish): Promise<Restored> {
+  const { host } = backups;
+  const checks: DrillCheck[] = [];
+  let since = performance.now();
+  const passed = (name: string, found: string): void => {
+    checks.push({ name, result: 'passed', found, duration: (performance.now() - since) / 1000 });
+    since = performance.now();
+  };
+  const way = await findWay(backups, source, wish, nothingMore);
+  const { base, log, stop } = way;
+  passed('log', `${log.files.length} segments without a gap, each as it was written, read to ${formatLsn(log.end)}`);
+  const tools = await toolsFor(host, base.note.image, wish.labels);
+  await unpack(backups, way, wish, tools);
+  wish.phase('verifying the base');
+  const data = join(wish.folder, 'data');
+  const verified = await verifyBase(host, tools, data, base.note.withLog);
+  if (verified.exitCode !== 0) {
+    const snapshot = (base.snapshot ?? '').slice(0, 8);
+    throw new BrokenCopy(
+      `snapshot ${snapshot}`,
+      'changed',
+      `The copy ${base.note.id} (snapshot ${snapshot}) is not what its manifest says:\n${lastLines(verified)}`,
+    );
+  }
+  passed('pg_verifybackup', `every file of ${base.note.id} is as its manifest says`);
+  wish.phase('replaying');
+  const scripts = join(wish.folder, 'scripts');
+  await mkdir(scripts, { mode: 0o755 });
+  const place = await placeOf(host, base.note.image);
+  const name = `${source.container}-restore-${process.pid}`;
+  const ended = await replay(host, tools, { data, place: place.data, log: log.folder, scripts }, stop, name);
+  passed('recovery', ended.stopped);
+  for (const folder of ['log', 'scripts']) await rm(join(wish.folder, folder), { recursive: true, force: true });
+  return {
+    ...prospectOf(way),
+    data: await layOut(wish.folder, data, place),
+    checks,
+    walBytes: Number(ended.reached - parseLsn(base.note.start)),
+  };
+}
+
+/** The folder to mount: the data itself, or what holds it where the image wants it so. */
+async function layOut(
+  folder: string,
+  data: string,
+  { mount, data: own }: { mount: string; data: string },
+): Promise<string> {
+  if (mount === own) return data;
+  const root = join(folder, 'storage');
+  const inner = join(root, own.slice(mount.length));
+  await mkdir(join(inner, '..'), { recursive: true, mode: 0o755 });
+  await rename(data, inner);
+  return root;
+}
