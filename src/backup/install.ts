@@ -4,8 +4,8 @@ import type { BackupSettings } from '#protocol/backup';
 import { asText, readJson, replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
 import { engineOf } from './engines.ts';
-import { ensureKey } from './key.ts';
 import { settingsPath, stateFolder } from './places.ts';
+import { prepareStores } from './prepare.ts';
 import { readSettings } from './settings.ts';
 import { openStores } from './store.ts';
 
@@ -29,15 +29,15 @@ export async function install(host: Host, settings: BackupSettings): Promise<voi
   const { app } = settings;
   const before = await readSettings(app);
   await replaceText(settingsPath(app), asText(settings));
-  await ensureKey(host, app);
-  const stores = await openStores(host, settings);
-  for (const store of stores) await store.initialize();
+  const { stores, failures } = await prepareStores(host, settings);
   const backups = { host, settings, stores };
   const wanted = new Set(settings.sources.map(({ name }) => name));
   for (const source of before?.sources ?? []) {
     if (!wanted.has(source.name)) await engineOf(source).uninstall?.(backups, source);
   }
   for (const source of settings.sources) await engineOf(source).install?.(backups, source);
+  // Last, so that what can be backed up is, wherever it can go.
+  for (const failure of failures) throw failure;
   await replaceText(readyPath(app), asText({ digest: digestOf(settings) }));
 }
 

@@ -1,11 +1,23 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
-import { lastLines, type Output, type RunOptions } from '#core/run';
+import type { Output, RunOptions } from '#core/run';
 import type { BackupSettings, Repository, RepositoryName } from '#protocol/backup';
+import { replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
-import { keyPath } from './places.ts';
-import { type Access, accessTo } from './repository.ts';
+import { byPrefix, type NewObject, type Objects, type StoredObject } from './objects.ts';
+import { localObjects } from './objects-local.ts';
+import { restObjects } from './objects-rest.ts';
+import { s3Objects } from './objects-s3.ts';
+import { sftpObjects } from './objects-sftp.ts';
+import { keyPath, SETTINGS } from './places.ts';
+import { foreignKey, RESTIC_EXIT, refusalOf } from './refusal.ts';
+import { below, placeOf, resticUrl, serverOf } from './repository.ts';
+import { checkRestic, type Restic, resticOn } from './restic.ts';
+import { BrokenCopy } from './seal.ts';
+import { type Login, loginTo } from './ssh.ts';
+
+export type { StoredObject } from './objects.ts';
 
 /** A snapshot of restic, as `restic snapshots --json` tells. */
 export interface Snapshot {
@@ -17,12 +29,6 @@ export interface Snapshot {
   readonly summary?: { readonly total_bytes_processed: number; readonly data_added_packed: number };
 }
 
-/** An object of a store: its name below the store's objects, and its size in bytes. */
-export interface StoredObject {
-  readonly name: string;
-  readonly size: number;
-}
-
 /** What a backup into restic came to. */
 export interface Written {
   readonly snapshot: string;
@@ -30,136 +36,202 @@ export interface Written {
   readonly added: number;
 }
 
+/** Whether there is a repository, and whose. */
+export type Held = 'none' | 'ours' | 'foreign';
+
 /** One repository, as the backups of one app on one host use it: snapshots by restic, and objects written once. */
 export interface Store {
   readonly name: RepositoryName;
+  /** What it is called, for a person. */
+  readonly title: string;
   /** Runs restic on the repository and resolves whatever its exit code. */
   restic(args: readonly string[], options?: RunOptions): Promise<Output>;
-  /** Makes the repository where there is none; rejects where there is one that our key does not open. */
-  initialize(): Promise<void>;
+  /** What restic is started with by whoever starts it otherwise: in a pipeline, with `environment`. */
+  readonly direct: Omit<Restic, 'run'>;
+  /** Whether there is a repository, and whether our key opens it; rejects where that cannot be told. */
+  look(): Promise<Held>;
+  /** Makes the repository where there is none, cutting data as `like` does; rejects where our key does not open it. */
+  initialize(like?: Store): Promise<void>;
   /** The snapshots that have all these tags, oldest first. */
   snapshots(tags: readonly string[]): Promise<readonly Snapshot[]>;
   /** Copies snapshots of another store of the same app. */
   copyFrom(other: Store, snapshots: readonly string[]): Promise<void>;
-  /** What restic needs to be started with, for whoever starts it otherwise. */
-  readonly access: Access;
   /**
-   * Puts all files of a folder below a prefix. An object is never written over; rejects unless every one of them is
-   * there with its size, so what it was given may be forgotten afterwards.
+   * Puts all files of a folder below a prefix, but those whose names begin with a dot. An object is never written over;
+   * rejects unless every one of them is there with its size, so what it was given may be forgotten afterwards.
    */
   put(folder: string, prefix: string): Promise<void>;
   /** All objects below a prefix, by name; names begin with the prefix. */
   list(prefix: string): Promise<readonly StoredObject[]>;
-  /** Brings objects into a folder, under the last part of their names. */
+  /** Brings objects into a folder, under the last part of their names; one that is absent rejects with `BrokenCopy`. */
   fetch(names: readonly string[], folder: string): Promise<void>;
+  /** Removes objects. Resolves with what the repository says where it lets nobody delete: a choice, not a fault. */
+  remove(names: readonly string[]): Promise<string | undefined>;
 }
 
-/** Seconds that restic waits for another one's lock. */
-const PATIENCE = '5m';
-/** Seconds for what brings little; whoever moves a database says so. */
-const SHORT = 300;
+/** What a repository says that lets nobody delete: an append-only server, a locked bucket, a folder not ours. */
+const NO_RIGHT = /\b403\b|forbidden|access ?denied|permission denied(?! \()|append[- ]only|not permitted|worm/i;
 
-const HINT = 'Look at what the repository says; `deploy backup status` tells what is still there.';
-
-function refuse(what: string, output: Output): DeployError {
-  return new DeployError('repository-failed', `${what} failed (exit ${output.exitCode}):\n${lastLines(output)}`, {
-    hint: HINT,
-  });
+/** How restic is told to reach a repository. */
+export interface Access {
+  readonly options: readonly string[];
+  /** A file with the authorities of its https; undefined for the system's. */
+  readonly ca: string | undefined;
+  readonly login: Login | undefined;
 }
 
-/** A repository of an app, ready to be used. */
-export async function openStore(host: Host, settings: BackupSettings, repository: Repository): Promise<Store> {
-  const { app } = settings;
-  const access = await accessTo(settings, repository);
-  const remote = (path: string): string => `${access.objects}/${path}`;
+async function accessTo(host: Host, settings: BackupSettings, repository: Repository): Promise<Access> {
+  const place = placeOf(repository.url);
+  const login = place.type === 'sftp' ? await loginTo(host, settings, repository, place) : undefined;
+  const ca = repository.ca === undefined ? undefined : join(SETTINGS, `${settings.app}.${repository.name}.ca.pem`);
+  if (ca !== undefined && (await host.readFile(ca)) !== repository.ca) await replaceText(ca, repository.ca ?? '');
+  const options = [
+    ...(login === undefined ? [] : ['-o', `sftp.args=${login.options.join(' ')}`]),
+    ...(ca === undefined ? [] : ['--cacert', ca]),
+  ];
+  return { options, ca, login };
+}
 
-  const restic: Store['restic'] = (args, options = {}) =>
-    host.run(
-      [...['restic', '--retry-lock', PATIENCE, '--password-file', keyPath(app)], ...access.resticOptions, ...args],
-      { timeout: SHORT, ...options, env: { ...access.environment, ...options.env } },
-    );
-  const rclone = (args: readonly string[], options: RunOptions = {}): Promise<Output> =>
-    host.run(['rclone', ...access.rcloneOptions, ...args], {
-      timeout: SHORT,
-      ...options,
-      env: { ...access.environment, ...options.env },
-    });
-  const must = async (what: string, output: Promise<Output>): Promise<Output> => {
-    const ended = await output;
-    if (ended.exitCode !== 0) throw refuse(what, ended);
-    return ended;
+async function filesIn(folder: string): Promise<readonly NewObject[]> {
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.'));
+  return Promise.all(names.map(async (name) => ({ name, size: (await stat(join(folder, name))).size })));
+}
+
+/** A repository of an app, ready to be used; `password` is the file with the key, the app's own unless told otherwise. */
+export async function openStore(
+  host: Host,
+  settings: BackupSettings,
+  repository: Repository,
+  password: string = keyPath(settings.app),
+): Promise<Store> {
+  const { host: name } = settings;
+  const { credentials } = repository;
+  const place = placeOf(repository.url);
+  const { options, ca, login } = await accessTo(host, settings, repository);
+  const title = serverOf(repository);
+  const must = (what: string, output: Output): Output => {
+    if (output.exitCode !== 0) throw refusalOf(what, output, repository, login);
+    return output;
   };
+  const resticAt = (folder: string): Restic => {
+    const at = below(place, name, folder);
+    return resticOn(host, { repository: resticUrl(at), place, password, name, options, credentials });
+  };
+  const snapshotsOf = resticAt('restic');
+  const { run: restic } = snapshotsOf;
+  const objectsRestic = resticAt('objects');
 
-  const store: Store = {
+  function objectsAt(): Objects {
+    const at = below(place, name, 'objects');
+    switch (at.type) {
+      case 'local':
+        return localObjects(at.path);
+      case 's3':
+        return s3Objects(at, { credentials, ...(ca === undefined ? {} : { ca }) }, must);
+      case 'sftp':
+        return sftpObjects(login as Login, at, must);
+      case 'rest':
+        return restObjects(async (what, args, runOptions) => must(what, await objectsRestic.run(args, runOptions)));
+    }
+  }
+  const objects = objectsAt();
+
+  async function lookAt(run: Restic['run']): Promise<Held> {
+    const output = await run(['cat', 'config', '--no-lock']);
+    await login?.noticeNewKey();
+    if (output.exitCode === 0) return 'ours';
+    if (output.exitCode === RESTIC_EXIT.noRepository) return 'none';
+    if (output.exitCode === RESTIC_EXIT.wrongKey) return 'foreign';
+    throw refusalOf('Opening', output, repository, login);
+  }
+  async function make(run: Restic['run'], from: readonly string[], env: Readonly<Record<string, string>>) {
+    const standing = await lookAt(run);
+    if (standing === 'foreign') throw foreignKey(repository);
+    if (standing === 'none') must('Making', await run(['init', ...from], { env }));
+  }
+
+  return {
     name: repository.name,
-    access,
+    title,
     restic,
-    async initialize() {
-      if ((await restic(['cat', 'config'])).exitCode === 0) return;
-      await must('Making the repository', restic(['init']));
+    direct: snapshotsOf,
+    look: () => lookAt(restic),
+    async initialize(like) {
+      const from = like === undefined ? [] : ['--copy-chunker-params', ...like.direct.options];
+      await make(restic, from, like === undefined ? {} : fromOf(like));
+      if (place.type === 'rest') await make(objectsRestic.run, [], {});
     },
     async snapshots(tags) {
       const filter = tags.length === 0 ? [] : ['--tag', tags.join(',')];
-      const { stdout } = await must('Reading the snapshots', restic(['snapshots', '--json', ...filter]));
-      const found = JSON.parse(stdout) as readonly Snapshot[];
-      return [...found].sort((one, other) => (one.time < other.time ? -1 : 1));
+      const { stdout } = must(
+        'Reading the snapshots of',
+        await restic(['snapshots', '--json', '--no-lock', ...filter]),
+      );
+      const found = JSON.parse(stdout) as readonly (Omit<Snapshot, 'tags'> & { readonly tags?: readonly string[] })[];
+      const snapshots = found.map((one): Snapshot => ({ ...one, tags: one.tags ?? [] }));
+      return snapshots.sort((one, other) => (one.time < other.time ? -1 : 1));
     },
     async copyFrom(other, snapshots) {
-      const from = ['--from-repo', other.access.repository, '--from-password-file', keyPath(app)];
-      await must(
-        'Copying between repositories',
-        restic(['copy', ...from, ...snapshots], { timeout: 6 * 3600, env: other.access.environment }),
+      if (snapshots.length === 0) return;
+      must(
+        'Copying snapshots into',
+        await restic(['copy', ...other.direct.options, ...snapshots], { timeout: 6 * 3600, env: fromOf(other) }),
       );
     },
     async put(folder, prefix) {
-      const names = await readdir(folder);
-      if (names.length === 0) return;
-      await must('Putting objects', rclone(['copy', '--immutable', '--no-traverse', folder, remote(prefix)]));
-      const there = new Set((await store.list(prefix)).map(({ name }) => name));
-      const missing = names.find((name) => !there.has(`${prefix}/${name}`));
-      if (missing !== undefined) {
-        throw new DeployError('repository-failed', `${missing} is not in the repository though it was put there.`, {
-          hint: HINT,
+      const files = await filesIn(folder);
+      if (files.length === 0) return;
+      const there = new Map((await objects.put(folder, prefix, files)).map((object) => [object.name, object.size]));
+      for (const { name: file, size } of files) {
+        const found = there.get(`${prefix}/${file}`);
+        if (found === size) continue;
+        if (found !== undefined) {
+          throw new BrokenCopy(`${prefix}/${file}`, 'changed', `${file} in ${title} has ${found} bytes, not ${size}.`);
+        }
+        throw new DeployError('repository-failed', `${file} is not in ${title} though it was put there.`, {
+          hint: 'It is tried again with the next run; look at the server where that goes on.',
         });
       }
     },
     async list(prefix) {
-      const output = await rclone([
-        'lsjson',
-        '--recursive',
-        '--files-only',
-        '--no-modtime',
-        '--no-mimetype',
-        remote(prefix),
-      ]);
-      // 3: there is no such folder (rclone's documentation, "List of exit codes").
-      if (output.exitCode === 3) return [];
-      if (output.exitCode !== 0) throw refuse('Listing objects', output);
-      const found = JSON.parse(output.stdout) as readonly { readonly Path: string; readonly Size: number }[];
-      return found.map(({ Path, Size }) => ({ name: `${prefix}/${Path}`, size: Size }));
+      const found = [...(await objects.list(prefix))];
+      return found.sort((one, other) => (one.name < other.name ? -1 : 1));
     },
     async fetch(names, folder) {
-      if (names.length === 0) return;
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      for (const prefix of new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))) {
-        const members = names.filter((name) => name.slice(0, name.lastIndexOf('/')) === prefix);
-        const list = members.map((name) => name.slice(prefix.length + 1)).join('\n');
-        await must(
-          'Fetching objects',
-          rclone(['copy', '--files-from', '-', remote(prefix), folder], { input: `${list}\n`, timeout: 6 * 3600 }),
-        );
-      }
+      for (const [prefix, files] of byPrefix(names)) await objects.fetch(prefix, files, folder);
       const there = new Set(await readdir(folder));
-      const missing = names.find((name) => !there.has(name.slice(name.lastIndexOf('/') + 1)));
+      const missing = names.find((one) => !there.has(one.slice(one.lastIndexOf('/') + 1)));
       if (missing === undefined) return;
-      throw new DeployError('repository-failed', `The repository has no ${missing}.`, { hint: HINT });
+      throw new BrokenCopy(missing, 'absent', `There is no ${missing} in ${title}.`);
+    },
+    async remove(names) {
+      try {
+        for (const [prefix, files] of byPrefix(names)) await objects.remove(prefix, files);
+        return undefined;
+      } catch (error) {
+        if (error instanceof DeployError && NO_RIGHT.test(error.message)) return error.message;
+        throw error;
+      }
     },
   };
-  return store;
+}
+
+/** How restic is told of a second repository, with the credentials for it. */
+function fromOf({ direct }: Store): Readonly<Record<string, string>> {
+  const { RESTIC_REPOSITORY, RESTIC_PASSWORD_FILE, ...rest } = direct.environment;
+  return {
+    ...Object.fromEntries(
+      Object.entries(rest).filter(([name]) => !name.startsWith('RESTIC_') || name.startsWith('RESTIC_REST_')),
+    ),
+    ...(RESTIC_REPOSITORY === undefined ? {} : { RESTIC_FROM_REPOSITORY: RESTIC_REPOSITORY }),
+    ...(RESTIC_PASSWORD_FILE === undefined ? {} : { RESTIC_FROM_PASSWORD_FILE: RESTIC_PASSWORD_FILE }),
+  };
 }
 
 /** All repositories of an app, the one that is written first at the front. */
-export function openStores(host: Host, settings: BackupSettings): Promise<readonly Store[]> {
+export async function openStores(host: Host, settings: BackupSettings): Promise<readonly Store[]> {
+  await checkRestic(host);
   return Promise.all(settings.repositories.map((repository) => openStore(host, settings, repository)));
 }
 
@@ -170,9 +242,4 @@ export function storeNamed(stores: readonly Store[], name: RepositoryName): Stor
   throw new DeployError('no-backups', `There is no ${name} repository.`, {
     hint: name === 'offsite' ? 'Add `backups.repository` to the inventory.' : 'Take `--from offsite`.',
   });
-}
-
-/** The folder of objects that a job may use before they are put. */
-export function spoolFolder(folder: string, store: Store): string {
-  return join(folder, 'spool', store.name);
 }

@@ -21,6 +21,11 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<number
   },
 };
 
+// What a person or an image has set for these programs must not decide which database is copied, or where to.
+for (const name of Object.keys(process.env)) {
+  if (/^(?:PG|RESTIC_|RCLONE_|AWS_)/.test(name)) delete process.env[name];
+}
+
 const [verb = '', ...args] = process.argv.slice(2);
 const chosen = VERBS[verb];
 if (chosen === undefined) {

@@ -71,12 +71,7 @@ export async function fetchLog(
 }
 
 /** Unpacks a base into an empty folder, with the owners that its files had. */
-export async function fetchBase(
-  app: string,
-  store: Store,
-  { note, snapshot = '' }: Base,
-  folder: string,
-): Promise<void> {
+export async function fetchBase(store: Store, { note, snapshot = '' }: Base, folder: string): Promise<void> {
   const [archive, ...others] = note.archives;
   if (archive === undefined || others.length > 0) {
     throw new DeployError('restore-refused', `The copy ${note.id} has tablespaces outside the data directory.`, {
@@ -84,10 +79,12 @@ export async function fetchBase(
     });
   }
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const { access } = store;
-  const restic = ['restic', '--password-file', keyPath(app), ...access.resticOptions, 'dump', snapshot, archive.path];
+  const { argv, environment } = store.direct;
   const tar = ['tar', '--extract', '--file=-', '--numeric-owner', '--same-permissions', `--directory=${folder}`];
-  const { ok, why } = await pipeline([restic, tar], { env: access.environment, timeout: LONG });
+  const { ok, why } = await pipeline([argv(['dump', snapshot, archive.path]), tar], {
+    env: environment,
+    timeout: LONG,
+  });
   if (ok) return;
   throw new BrokenCopy(
     `snapshot ${snapshot.slice(0, 8)}`,

@@ -1,7 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups, Done } from '#backup/engine';
-import { keyPath } from '#backup/places';
 import { openScratch, type Scratch } from '#backup/scratch';
 import { orDiscard, takeSnapshot } from '#backup/snapshots';
 import type { Store } from '#backup/store';
@@ -52,11 +51,11 @@ async function offline(
 }
 
 /** Unpacks what a snapshot holds of a data directory. */
-async function unpack(app: string, store: Store, snapshot: string, path: string, folder: string): Promise<void> {
+async function unpack(store: Store, snapshot: string, path: string, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const restic = ['restic', '--password-file', keyPath(app), ...store.access.resticOptions, 'dump', snapshot, path];
-  const { ok, why } = await pipeline([restic, ['tar', '--extract', '--directory', folder]], {
-    env: store.access.environment,
+  const { argv, environment } = store.direct;
+  const { ok, why } = await pipeline([argv(['dump', snapshot, path]), ['tar', '--extract', '--directory', folder]], {
+    env: environment,
     timeout: LIMIT,
   });
   if (ok) return;
@@ -96,7 +95,7 @@ async function take(
   await using scratch = await openScratch(host, settings.app);
   await needRoom(scratch.folder, full.note.bytes * 3, 'Combining an incremental copy with its full one');
   const path = full.note.archives[0]?.path ?? '';
-  await unpack(settings.app, store, full.snapshot, path, join(scratch.folder, 'full')).catch((error: unknown) => {
+  await unpack(store, full.snapshot, path, join(scratch.folder, 'full')).catch((error: unknown) => {
     throw new NeedsFull(`the last full copy cannot be read: ${asDeployError(error).message}`);
   });
 
@@ -117,7 +116,7 @@ async function take(
   const { snapshot, added, bytes, said } = taken;
   return orDiscard(store, [snapshot], async () => {
     const at = await serverNow(host, source);
-    await unpack(settings.app, store, snapshot, `/${file}`, join(scratch.folder, 'incremental'));
+    await unpack(store, snapshot, `/${file}`, join(scratch.folder, 'incremental'));
     await offline(backups, scratch, subject, 'pg_combinebackup', [
       ...['/copy/full', '/copy/incremental', '--output=/copy/combined', '--manifest-checksums=SHA256'],
     ]);

@@ -225,9 +225,9 @@ async function unpack(
   const { host, settings } = backups;
   phase('fetching the base');
   const data = join(folder, 'data');
-  if (full === undefined) return fetchBase(settings.app, store, base, data);
-  await fetchBase(settings.app, store, full, join(folder, 'full'));
-  await fetchBase(settings.app, store, base, join(folder, 'incremental'));
+  if (full === undefined) return fetchBase(store, base, data);
+  await fetchBase(store, full, join(folder, 'full'));
+  await fetchBase(store, base, join(folder, 'incremental'));
   phase('combining');
   await combine(host, tools, folder, ['full', 'incremental'], 'data');
   for (const part of ['full', 'incremental']) await rm(join(folder, part), { recursive: true, force: true });
