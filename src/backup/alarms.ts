@@ -1,4 +1,5 @@
 import type { Alarm, BackupRecord, BackupSettings, DrillReport, Scheduled } from '#protocol/backup';
+import { drillAlarms } from './drill-alarms.ts';
 import { cronAlarms, escrowAlarms, offsiteAlarms, runAlarms, spaceAlarms } from './host-alarms.ts';
 
 /** How full a file system is on which something of the backups lies. */
@@ -34,7 +35,7 @@ export interface Seen {
 export type Concern = (seen: Seen) => readonly Alarm[];
 
 /** Every concern that does not belong to one type of source; those are in its engine. */
-const CONCERNS: readonly Concern[] = [cronAlarms, runAlarms, spaceAlarms, offsiteAlarms, escrowAlarms];
+const CONCERNS: readonly Concern[] = [drillAlarms, cronAlarms, runAlarms, spaceAlarms, offsiteAlarms, escrowAlarms];
 
 /** Everything that is short, what matters most first. */
 export function alarmsOf(seen: Seen): readonly Alarm[] {

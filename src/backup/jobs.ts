@@ -1,7 +1,9 @@
 import { asDeployError, DeployError } from '#core/errors';
 import type { BackupJob, Source } from '#protocol/backup';
+import { drillJob } from './drill-job.ts';
 import type { Backups, Done } from './engine.ts';
 import { engineOf } from './engines.ts';
+import { sweepScratch } from './scratch.ts';
 
 type Run = (backups: Backups, source: Source | undefined) => Promise<readonly Done[]>;
 
@@ -50,14 +52,17 @@ async function inEachStore(
 
 /** What each job does. */
 export const JOBS: Readonly<Record<BackupJob, Run>> = {
-  watch: (backups, source) => each(backups, source, async (one) => (await engineOf(one).watch?.(backups, one)) ?? []),
+  watch: async (backups, source) => {
+    // What is told of first is what production feels; a drill that was killed may have been a whole database.
+    const done = await each(backups, source, async (one) => (await engineOf(one).watch?.(backups, one)) ?? []);
+    await sweepScratch(backups.host, backups.settings.app);
+    return done;
+  },
   full: copying('full'),
   incremental: copying('incremental'),
   dump: copying('dump'),
   copy: copying('copy'),
   prune: (backups, source) => inEachStore(backups, source, 'forget'),
   check: (backups, source) => inEachStore(backups, source, 'verify'),
-  drill: () => {
-    throw new Error('not built yet');
-  },
+  drill: (backups, source) => drillJob(backups, source === undefined ? backups.settings.sources : [source]),
 };

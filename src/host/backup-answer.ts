@@ -15,8 +15,10 @@ export async function answerBackup(request: BackupRequest, facts: Facts, tell: T
     case 'restore':
       return (await import('#host/restore')).restore(request, facts, tell);
     case 'backup-key':
-    case 'drill':
-    case 'drills':
       throw new Error('not built yet');
+    case 'drill':
+      return (await import('#host/backup-drill')).runDrill(request, facts, tell);
+    case 'drills':
+      return (await import('#host/backup-drill')).listDrills(request, tell);
   }
 }

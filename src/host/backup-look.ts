@@ -1,5 +1,6 @@
 import { access, stat, statfs } from 'node:fs/promises';
 import { alarmsOf, type Seen, type Space } from '#backup/alarms';
+import { readReports } from '#backup/drill-reports';
 import type { Backups } from '#backup/engine';
 import { engineOf } from '#backup/engines';
 import { readEscrow } from '#backup/key';
@@ -45,10 +46,11 @@ async function look(host: Host, settings: BackupSettings): Promise<Seen> {
   const { app } = settings;
   const scheduled = scheduleOf(settings);
   const names = scheduled.map((one) => cronNameOf(app, one));
-  const [since, watched, records, escrow, spaces, cron, there, locked] = await Promise.all([
+  const [since, watched, records, drills, escrow, spaces, cron, there, locked] = await Promise.all([
     modified(settingsPath(app)),
     modified(watchedPath(app)),
     readRecords(app),
+    readReports(app),
     readEscrow(app),
     spacesOf(settings),
     host.run(['systemctl', 'is-active', '--quiet', 'cron.service']),
@@ -65,7 +67,7 @@ async function look(host: Host, settings: BackupSettings): Promise<Seen> {
     cron: { runs: cron.exitCode === 0, missing: scheduled.filter((_one, index) => !there[index]) },
     spaces,
     escrow,
-    drills: [],
+    drills,
   };
 }
 

@@ -41,13 +41,15 @@ async function noteworthy(app: string, records: readonly BackupRecord[]): Promis
 
 /**
  * Runs one job: one at a time of its kind for each source, and recorded however it ends. Rejects where it could not be
- * tried; what failed in one of several repositories is in its record.
+ * tried; what failed in one of several repositories is in its record. `act` is what it does, where somebody wants it
+ * otherwise than cron.
  */
 export async function runJob(
   host: Host,
   app: string,
   job: BackupJob,
   name: string | undefined,
+  act: (typeof JOBS)[BackupJob] = JOBS[job],
 ): Promise<readonly BackupRecord[]> {
   const at = new Date().toISOString();
   const started = performance.now();
@@ -68,7 +70,7 @@ export async function runJob(
   };
   try {
     const backups: Backups = { host, settings, stores: await openStores(host, settings) };
-    const done = await JOBS[job](backups, source);
+    const done = await act(backups, source);
     const parts: readonly Done[] = done.length === 0 ? [{}] : done;
     return await keep(
       parts.map(({ why, details, ...rest }) => ({
@@ -110,6 +112,11 @@ export async function backup(args: readonly string[]): Promise<number> {
   const host = createHost(await readFacts(), {
     say: (message) => console.log(message),
     warn: (message, hint) => console.error(hint === undefined ? message : `${message}\n${hint}`),
+    tell: (event) => {
+      if (event.type !== 'drill.checked') return;
+      const { name: what, result, found } = event.check;
+      console.log(`${event.source}: ${what}: ${result}: ${found}`);
+    },
   });
   if (job !== 'watch' && !args.includes('--now')) await sleep(Math.random() * SPREAD * 1000);
   try {

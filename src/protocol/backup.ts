@@ -339,6 +339,8 @@ export const backupEvents = [
     before: z.string().optional(),
     duration: z.number(),
   }),
+  /** While a drill goes on: what was looked at just now. */
+  z.strictObject({ type: z.literal('drill.checked'), app: z.string(), source: z.string(), check: drillCheckSchema }),
   z.strictObject({ type: z.literal('drill.ended'), app: z.string(), report: drillReportSchema }),
   z.strictObject({ type: z.literal('drills.listed'), app: z.string(), reports: z.array(drillReportSchema) }),
 ] as const;

@@ -2,6 +2,7 @@ import type { Backups, Restored, Revived } from '#backup/engine';
 import { lastLines, type Output } from '#core/run';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
+import { untilPromoted } from './revive.ts';
 import { compareRows } from './rows.ts';
 import { pgCommand, query, rowsOf, type ServerOf, tryQuery } from './server.ts';
 
@@ -62,6 +63,7 @@ async function readThrough(host: Host, { container, user }: ServerOf): Promise<F
 
 interface Guest {
   readonly Image: string;
+  readonly Mounts: readonly { readonly Destination: string }[];
   readonly Config: { readonly User: string; readonly Labels: Readonly<Record<string, string>> };
 }
 
@@ -78,26 +80,18 @@ async function checksums(host: Host, server: ServerOf): Promise<Finding> {
     [
       ...['docker', 'run', '--rm', '--network', 'none', '--user', guest.Config.User, ...labels],
       ...['--volumes-from', container, '--entrypoint', 'pg_checksums', guest.Image],
-      ...['--check', '--pgdata=/slipway/data'],
+      '--check',
+      `--pgdata=${guest.Mounts[0]?.Destination ?? ''}`,
     ],
     { timeout: LIMIT },
   );
   await host.must(['docker', 'start', container], { timeout: 120 });
-  await untilThere(host, server);
+  await untilPromoted(host, server);
   if (output.exitCode !== 0)
     return failed(`${output.stdout}${output.stderr}`.trim().split('\n').slice(0, 6).join('\n'));
   return passed(
     `${/Blocks scanned:\s*(\d+)/.exec(output.stdout)?.[1] ?? 'all'} pages have the checksum they were written with`,
   );
-}
-
-async function untilThere(host: Host, server: ServerOf): Promise<void> {
-  const args = ['--quiet', `--username=${server.user}`];
-  const deadline = performance.now() + 300_000;
-  while (performance.now() < deadline) {
-    const { exitCode } = await host.run(pgCommand(server.container, 'pg_isready', args));
-    if (exitCode === 0) return;
-  }
 }
 
 /** Asks what the project wants to be true of its data. */
