@@ -68,6 +68,8 @@ export interface Restored extends Prospect {
   readonly checks: readonly DrillCheck[];
   /** Bytes of write-ahead log replayed. */
   readonly walBytes?: number;
+  /** What the engine wants to know of it when it is proven. */
+  readonly kept?: unknown;
 }
 
 /** Where restored data is to be served. */

@@ -14,6 +14,9 @@ const PATIENCE = 1800;
 /** What a repository says that lets nobody delete: an append-only server, a locked bucket, another one's folder. */
 const NO_RIGHT = /\b403\b|forbidden|access ?denied|permission denied|append[- ]only|not permitted|worm/i;
 
+/** restic's exit code where it has read everything it could, and that was not everything. */
+const NOT_ALL_READ = 3;
+
 /** What restic wrote, and what the program that it read from said. */
 export interface Taken extends Written {
   readonly said: string;
@@ -25,7 +28,12 @@ interface Message {
   readonly total_bytes_processed?: number;
   readonly data_added_packed?: number;
   readonly message?: string;
+  readonly item?: string;
+  readonly error?: { readonly message?: string };
 }
+
+/** Files that are named where many could not be read. */
+const SHOWN = 5;
 
 function messagesOf(text: string): readonly Message[] {
   return text.split('\n').flatMap((line): readonly Message[] => {
@@ -43,8 +51,25 @@ function saidBy(stderr: string): string {
   return lines.map((line) => line.replace(/^subprocess \S+: /, '')).join('\n');
 }
 
+/** What restic could not read and why, for a person. */
+export function unreadOf({ stdout, stderr }: Pick<Output, 'stdout' | 'stderr'>): readonly string[] {
+  return messagesOf(`${stdout}\n${stderr}`).flatMap(({ message_type, item, error }) => {
+    if (message_type !== 'error') return [];
+    const why = error?.message ?? 'it cannot be read';
+    return [item === undefined || why.includes(item) ? why : `${item}: ${why}`];
+  });
+}
+
 function failure(what: string, output: Output): DeployError {
   const { stderr, exitCode, timedOut } = output;
+  const unread = unreadOf(output);
+  if (exitCode === NOT_ALL_READ && unread.length > 0) {
+    const more = unread.length > SHOWN ? `\nand ${unread.length - SHOWN} more` : '';
+    const files = `${unread.slice(0, SHOWN).join('\n')}${more}`;
+    return new DeployError('backup-failed', `${what}: not everything could be read:\n${files}`, {
+      hint: 'Where files come and go all the time, let their containers `pause` or `stop` meanwhile.',
+    });
+  }
   const fatal = messagesOf(stderr).findLast((one) => one.message_type === 'exit_error')?.message;
   const said = saidBy(stderr).trim().split('\n').slice(-5).join('\n');
   const words = said === '' ? (fatal ?? lastLines(output)) : said;
@@ -74,17 +99,21 @@ export async function takeSnapshot(
   tags: readonly string[],
   args: readonly string[],
   cwd?: string,
+  env?: Readonly<Record<string, string>>,
 ): Promise<Taken> {
   await unlock(store);
   const tagged = tags.flatMap((tag) => ['--tag', tag]);
   const output = await store.restic(['backup', '--json', '--quiet', ...tagged, ...args], {
     timeout: LONG,
     ...(cwd === undefined ? {} : { cwd }),
+    ...(env === undefined ? {} : { env }),
   });
   const summary = messagesOf(output.stdout).find((one) => one.message_type === 'summary');
   const snapshot = summary?.snapshot_id;
   const bytes = summary?.total_bytes_processed ?? 0;
-  if (output.exitCode === 0 && snapshot !== undefined && bytes > 0) {
+  // A folder may be empty; a program that prints nothing has failed.
+  const isEmpty = bytes === 0 && args.includes('--stdin-from-command');
+  if (output.exitCode === 0 && snapshot !== undefined && !isEmpty) {
     return { snapshot, bytes, added: summary?.data_added_packed ?? 0, said: saidBy(output.stderr) };
   }
   // Of what it could read only in part, and of nothing, restic writes a snapshot all the same.
@@ -152,11 +181,19 @@ export function partOf(now: number): number {
   return (Math.floor(now / 86_400_000) % PARTS) + 1;
 }
 
+const looked = new WeakMap<Store, Promise<string | undefined>>();
+
 /**
  * Reads the day's part of a repository and checks its structure; resolves with what is broken, for a person, and with
- * undefined where all is as it was written.
+ * undefined where all is as it was written. Once in a run, however many sources have their snapshots in it.
  */
-export async function checkSnapshots(app: string, store: Store, now: number): Promise<string | undefined> {
+export function checkSnapshots(app: string, store: Store, now: number): Promise<string | undefined> {
+  const found = looked.get(store) ?? look(app, store, now);
+  looked.set(store, found);
+  return found;
+}
+
+async function look(app: string, store: Store, now: number): Promise<string | undefined> {
   await using _turn = await maintenance(app, store);
   // Without restic's lock: it would keep backups out for as long as this takes.
   const output = await store.restic(['check', '--no-lock', `--read-data-subset=${partOf(now)}/${PARTS}`], {
