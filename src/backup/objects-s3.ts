@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Output, run } from '#core/run';
 import type { Objects, StoredObject } from './objects.ts';
 import type { Place } from './repository.ts';
@@ -61,7 +62,7 @@ export function s3Objects(
     const found = JSON.parse(must('Listing objects in', output).stdout) as readonly { Path: string; Size: number }[];
     return found
       .filter(({ Path }) => !Path.includes('/.') && !Path.startsWith('.'))
-      .map(({ Path, Size }) => ({ name: `${prefix}/${Path}`, size: Size }));
+      .map(({ Path, Size }) => ({ name: join(prefix, Path), size: Size }));
   }
 
   return {

@@ -45,3 +45,8 @@ export function toldPath(app: string): string {
 export function restoredFolder(app: string): string {
   return join(stateFolder(app), 'restored');
 }
+
+/** When the key was shown, and to whom. */
+export function shownPath(app: string): string {
+  return join(stateFolder(app), 'key-shown.json');
+}

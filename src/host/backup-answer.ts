@@ -15,7 +15,7 @@ export async function answerBackup(request: BackupRequest, facts: Facts, tell: T
     case 'restore':
       return (await import('#host/restore')).restore(request, facts, tell);
     case 'backup-key':
-      throw new Error('not built yet');
+      return (await import('#host/backup-key')).answerKey(request, facts, tell);
     case 'drill':
       return (await import('#host/backup-drill')).runDrill(request, facts, tell);
     case 'drills':

@@ -222,7 +222,7 @@ async function unpack(
   { store, folder, phase }: Asked,
   tools: Tools,
 ): Promise<void> {
-  const { host, settings } = backups;
+  const { host } = backups;
   phase('fetching the base');
   const data = join(folder, 'data');
   if (full === undefined) return fetchBase(store, base, data);

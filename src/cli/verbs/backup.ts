@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { askHosts, whoAsks } from '#cli/ask';
+import { defineBackupKey } from '#cli/backup-key';
 import { backupListText, backupStatusText } from '#cli/backup-text';
 import { narrator, recorder } from '#cli/narrator';
 import { hostsOf } from '#cli/operate';
@@ -120,5 +121,6 @@ export const verb: Verb = {
       .action(async (environment: string, options: BackupOptions) => {
         process.exitCode = await act('backup-verify', environment, options);
       });
+    defineBackupKey(command);
   },
 };
