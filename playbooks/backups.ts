@@ -1,3 +1,4 @@
+import { sourceNameOf } from '#inventory/check-backups';
 import type { Accessory, Environment, Repository } from '#inventory/environment';
 import { definePlaybook, type PlaybookContext } from '#playbook/playbook';
 import { backup, cronEntry, type Declared } from '#playbook/resources';
@@ -60,7 +61,7 @@ function sourceOf(app: string, accessory: Accessory): readonly Source[] {
 function volumesOf({ app }: Environment, volumes: NonNullable<Environment['backups']>['volumes']): readonly Source[] {
   return Object.entries(volumes).map(([source, { schedule, containers, sqlite }]) => ({
     type: 'volume',
-    name: source.startsWith('/') ? source.slice(1).replaceAll('/', '-') : source,
+    name: sourceNameOf(source),
     volume: source.startsWith('/') ? source : volumeName(app, source),
     sqlite: [...sqlite],
     containers,

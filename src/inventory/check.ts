@@ -1,4 +1,5 @@
 import { parseDuration } from '#core/units';
+import { backupRegrets, checkBackups } from '#inventory/check-backups';
 import { checkHardening, hardeningRegrets } from '#inventory/check-hardening';
 import { checkSwaps, sharedVolumes, swapped } from '#inventory/check-swaps';
 import { canonicalDomain, isUntagged } from '#inventory/formats';
@@ -30,6 +31,7 @@ export function checkRelations(inventory: unknown, fault: Fault): void {
   checkPools(inventory, fault);
   checkCanary(inventory, fault);
   checkHardening(inventory, fault);
+  checkBackups(inventory, fault);
 }
 
 function checkHosts(inventory: unknown, fault: Fault): void {
@@ -203,5 +205,10 @@ export function regrets(inventory: unknown): readonly string[] {
       ? [`${path} names no tag, so it means ${image}:latest; a tag says which version runs`]
       : [],
   );
-  return [...untagged, ...sharedVolumes(inventory, routedTo(inventory)), ...hardeningRegrets(inventory)];
+  return [
+    ...untagged,
+    ...sharedVolumes(inventory, routedTo(inventory)),
+    ...hardeningRegrets(inventory),
+    ...backupRegrets(inventory),
+  ];
 }

@@ -133,6 +133,12 @@ function isCommandLine([section, , ...key]: readonly (string | number)[]): boole
   return key[0] === 'command' || key[0] === 'entrypoint' || (key[0] === 'healthcheck' && key[1] === 'test');
 }
 
+/** Whether what stands there is a secret wherever it comes from. */
+function isSecretPlace([section, key, name]: readonly (string | number)[], last: string | number | undefined): boolean {
+  if (last === 'password') return true;
+  return section === 'backups' && key === 'credentials' && /SECRET|PASSWORD|TOKEN/.test(String(name));
+}
+
 /**
  * Replaces `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${NAME:+other}` and `$$` in every text of an inventory
  * (Compose specification, "Interpolation"). Values come from the `.env` files alone, never from the process. `envFile`
@@ -180,7 +186,7 @@ export function interpolate(
       isSecret = true;
       return whole;
     });
-    if (path.at(-1) === 'password' && !isSecret) {
+    if (isSecretPlace(path, path.at(-1)) && !isSecret) {
       const message = `is written into the inventory, where everyone sees it; put it into ${envFile.name} and write \${NAME}`;
       report({ path, origin, message });
     }
