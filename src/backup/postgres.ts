@@ -1,10 +1,12 @@
 import type { PostgresSource } from '#protocol/backup';
 import type { Engine } from './engine.ts';
 import { copies, copy, stands } from './postgres/copy.ts';
+import { forget } from './postgres/forget.ts';
 import { installReceiving, uninstallReceiving } from './postgres/install.ts';
 import { prove } from './postgres/prove.ts';
 import { foresee, restore } from './postgres/restore.ts';
 import { revive } from './postgres/revive.ts';
+import { verify } from './postgres/verify.ts';
 
 const todo = (): never => {
   throw new Error('not built yet');
@@ -18,8 +20,8 @@ export const postgres: Engine<PostgresSource> = {
   copy,
   copies,
   stands,
-  forget: todo,
-  verify: todo,
+  forget,
+  verify,
   foresee,
   restore,
   revive,

@@ -5,6 +5,9 @@ import type { Repository } from '#protocol/backup';
 import { serverOf } from './repository.ts';
 import type { Login } from './ssh.ts';
 
+/** What a repository says that lets nobody delete: an append-only server, a locked bucket, a folder not ours. */
+export const NO_RIGHT = /\b403\b|forbidden|access ?denied|permission denied(?! \()|append[- ]only|not permitted|worm/i;
+
 /** What programs say of a repository, and the next thing to do about it. The first that fits is taken. */
 const SAID: readonly (readonly [RegExp, (login: Login | undefined) => string])[] = [
   [

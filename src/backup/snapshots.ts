@@ -3,6 +3,7 @@ import { DeployError } from '#core/errors';
 import { lockFile } from '#core/file-lock';
 import { lastLines, type Output } from '#core/run';
 import { stateFolder } from './places.ts';
+import { NO_RIGHT } from './refusal.ts';
 import type { Snapshot, Store, Written } from './store.ts';
 
 /** Seconds for what moves all of a source's data, below the limit that cron sets. */
@@ -10,9 +11,6 @@ export const LONG = 11 * 3600;
 
 /** Seconds that a look through a repository waits for its clearing up, and the other way round. */
 const PATIENCE = 1800;
-
-/** What a repository says that lets nobody delete: an append-only server, a locked bucket, another one's folder. */
-const NO_RIGHT = /\b403\b|forbidden|access ?denied|permission denied|append[- ]only|not permitted|worm/i;
 
 /** restic's exit code where it has read everything it could, and that was not everything. */
 const NOT_ALL_READ = 3;
@@ -84,11 +82,6 @@ export function tagOf({ tags = [] }: Partial<Pick<Snapshot, 'tags'>>, name: stri
   return tags.find((tag) => tag.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-/** Removes locks that nobody holds any more: one of a killed restic would keep everybody else out. */
-export async function unlock(store: Store): Promise<void> {
-  await store.restic(['unlock']);
-}
-
 /**
  * Backs up into a repository: files, or what a program prints (`--stdin-from-command`). What restic could not read whole
  * leaves no snapshot, and rejects with `backup-failed` and the program's own last lines.
@@ -101,7 +94,6 @@ export async function takeSnapshot(
   cwd?: string,
   env?: Readonly<Record<string, string>>,
 ): Promise<Taken> {
-  await unlock(store);
   const tagged = tags.flatMap((tag) => ['--tag', tag]);
   const output = await store.restic(['backup', '--json', '--quiet', ...tagged, ...args], {
     timeout: LONG,
@@ -135,7 +127,7 @@ export async function orDiscard<T>(store: Store, snapshots: readonly string[], w
 }
 
 /** Why nothing can be deleted from a repository, where it was just refused; undefined where it failed otherwise. */
-export function refusedToDelete(output: Pick<Output, 'stderr' | 'stdout'>): string | undefined {
+function refusedToDelete(output: Pick<Output, 'stderr' | 'stdout'>): string | undefined {
   const line = `${output.stderr}\n${output.stdout}`.split('\n').find((one) => NO_RIGHT.test(one));
   return line?.trim();
 }
@@ -159,7 +151,6 @@ export async function forgetSnapshots(
 ): Promise<string | undefined> {
   if (snapshots.length === 0) return undefined;
   await using _turn = await maintenance(app, store);
-  await unlock(store);
   for (const args of [
     ['forget', ...snapshots],
     ['prune', '--max-unused', '10%'],
@@ -224,7 +215,6 @@ export async function copyMissing(
     return key !== undefined && !there.has(key) && wanted(key);
   });
   if (missing.length === 0) return [];
-  await unlock(to);
   await to.copyFrom(
     from,
     missing.map(({ id }) => id),

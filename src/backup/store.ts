@@ -11,7 +11,7 @@ import { restObjects } from './objects-rest.ts';
 import { s3Objects } from './objects-s3.ts';
 import { sftpObjects } from './objects-sftp.ts';
 import { keyPath, SETTINGS } from './places.ts';
-import { foreignKey, RESTIC_EXIT, refusalOf } from './refusal.ts';
+import { foreignKey, NO_RIGHT, RESTIC_EXIT, refusalOf } from './refusal.ts';
 import { below, placeOf, resticUrl, serverOf } from './repository.ts';
 import { checkRestic, type Restic, resticOn } from './restic.ts';
 import { BrokenCopy } from './seal.ts';
@@ -68,9 +68,6 @@ export interface Store {
   /** Removes objects. Resolves with what the repository says where it lets nobody delete: a choice, not a fault. */
   remove(names: readonly string[]): Promise<string | undefined>;
 }
-
-/** What a repository says that lets nobody delete: an append-only server, a locked bucket, a folder not ours. */
-const NO_RIGHT = /\b403\b|forbidden|access ?denied|permission denied(?! \()|append[- ]only|not permitted|worm/i;
 
 /** How restic is told to reach a repository. */
 export interface Access {

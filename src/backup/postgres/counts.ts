@@ -49,13 +49,11 @@ async function countOne(host: Host, server: ServerOf): Promise<Counted> {
   const count = small.map(
     ({ schema, name }, index) => `SELECT ${index}, count(*)::text FROM ONLY ${quoted(schema)}.${quoted(name)}`,
   );
-  // One snapshot for all of them, and the log's position in it: what is written meanwhile is in neither.
-  const sql = `SET lock_timeout = '5s'; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SELECT -1, pg_current_wal_insert_lsn()::text; ${count.length === 0 ? '' : `${count.join(' UNION ALL ')};`} COMMIT;`;
+  // One statement has one snapshot, and its position in the log: what is written meanwhile is in none of the figures.
+  const position = 'SELECT -1, pg_current_wal_insert_lsn()::text';
+  const sql = `SET lock_timeout = '5s'; ${[position, ...count].join(' UNION ALL ')};`;
   // A table that is locked or dropped this very moment must not cost the copy its figures.
-  const answered = await query(host, server, sql, { timeout: LIMIT }).catch(() =>
-    query(host, server, 'SELECT -1, pg_current_wal_insert_lsn()::text;'),
-  );
+  const answered = await query(host, server, sql, { timeout: LIMIT }).catch(() => query(host, server, `${position};`));
   const exact = new Map(answered.map(([index = '', value = '']) => [Number(index), value]));
   const tables = known.map(({ schema, name, rows: estimate }, index): Table => {
     const counted = exact.get(index);
