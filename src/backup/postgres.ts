@@ -1,5 +1,6 @@
 import type { PostgresSource } from '#protocol/backup';
 import type { Engine } from './engine.ts';
+import { beginAnew } from './postgres/begin-anew.ts';
 import { copies, copy, stands } from './postgres/copy.ts';
 import { forget } from './postgres/forget.ts';
 import { installReceiving, uninstallReceiving } from './postgres/install.ts';
@@ -25,5 +26,6 @@ export const postgres: Engine<PostgresSource> = {
   foresee,
   restore,
   revive,
+  replaced: beginAnew,
   prove,
 };

@@ -11,8 +11,23 @@ export async function confirmProtected(environment: Environment, doing: string, 
       hint: 'Add --yes where no person is meant to be asked.',
     });
   }
-  if ((await askText(`${name} is protected. Type its name to ${doing}:`)).trim() === name) return;
+  await demandName(name, `${name} is protected. Type its name to ${doing}:`);
+}
+
+async function demandName(name: string, question: string): Promise<void> {
+  if ((await askText(question)).trim() === name) return;
   throw new DeployError('not-confirmed', `Nothing was changed: that is not "${name}".`, {
     hint: 'Run the same command again, or add --yes.',
   });
+}
+
+/** Lets what loses data go on only where somebody has typed the environment's name, protected or not, or gave `--yes`. */
+export async function confirmLoss({ name }: Environment, doing: string, yes: boolean): Promise<void> {
+  if (yes) return;
+  if (!isInteractive()) {
+    throw new DeployError('not-confirmed', `Nobody is here to confirm to ${doing}.`, {
+      hint: 'Add --yes where no person is meant to be asked.',
+    });
+  }
+  await demandName(name, `Type ${name} to ${doing}:`);
 }

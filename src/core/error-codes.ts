@@ -629,6 +629,12 @@ export const ERROR_CODES = {
     means: 'What was asked for cannot be restored, or must not be restored there. Nothing was changed.',
     fix: 'Take one of the moments that the message names; `deploy backup list <environment>` shows what there is.',
   },
+  'restore-failed': {
+    exit: EXIT.failed,
+    means:
+      'Data was restored in place, and a server or the app did not come up on it. Either the old data or the new serves.',
+    fix: 'The message says which of the two serves; the other one is kept beside it.',
+  },
   'copy-broken': {
     exit: EXIT.failed,
     means: 'A stored copy is not as it was written, or a part of it is missing.',

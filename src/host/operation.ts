@@ -47,12 +47,12 @@ async function takeTurn(holder: Parameters<typeof takeLock>[0]): Promise<AsyncDi
 
 async function catchUp(machine: Machine): Promise<void> {
   try {
+    const { recoverSwaps } = await import('#host/swap-data');
+    await recoverSwaps(machine);
     await noteRecovered(await recoverReleases(machine));
   } catch (thrown) {
     // What is in the way may be just what this operation is about to mend.
-    machine.warn(
-      `A release that was interrupted could not be brought to its end yet: ${asDeployError(thrown).message}`,
-    );
+    machine.warn(`What was interrupted could not be brought to its end yet: ${asDeployError(thrown).message}`);
   }
 }
 

@@ -4,13 +4,21 @@ import type { Backups } from '#backup/engine';
 import { engineOf } from '#backup/engines';
 import { restoredFolder } from '#backup/places';
 import { openScratch } from '#backup/scratch';
+import { seatOf } from '#backup/seat';
 import { settingsOf } from '#backup/settings';
 import { openStores, type Store, storeNamed } from '#backup/store';
+import { waysInto } from '#backup/ways-into';
+import { asDeployError } from '#core/errors';
+import { quote } from '#core/quote';
 import type { BackupRequest, Source } from '#protocol/backup';
 import type { Facts } from '#protocol/facts';
 import { sourceNamed } from './backup.ts';
 import type { Emit } from './journal.ts';
 import { runOperation } from './operation.ts';
+import { PATHS } from './paths.ts';
+import { swapData } from './swap-data.ts';
+
+const RUNNER = join(PATHS.software, 'current/slipway-host');
 
 type Asked = Extract<BackupRequest, { verb: 'restore' }>;
 
@@ -36,13 +44,72 @@ async function intoScratch(backups: Backups, source: Source, store: Store, to: s
   const kept = join(restoredFolder(app), `${source.name}-${id}`);
   await mkdir(restoredFolder(app), { recursive: true, mode: 0o700 });
   await rename(folder, kept);
+  const path = join(kept, restored.data.slice(folder.length));
   emit({
     type: 'restore.done',
     app,
     source: source.name,
     reached: restored.reaches,
     into: 'scratch',
-    path: join(kept, restored.data.slice(folder.length)),
+    path,
+    ...waysInto(source, path, id),
+    duration: (performance.now() - began) / 1000,
+  });
+}
+
+/** A word for what stood in a place before something was done, by which it is found again. */
+function momentName(): string {
+  return new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '');
+}
+
+/** Takes a full copy by itself: it may take hours, and nobody has to wait for it. */
+async function copyAnew({ host, settings: { app } }: Backups, source: Source): Promise<void> {
+  const job = source.type === 'postgres' ? 'full' : 'copy';
+  const unit = ['--quiet', '--collect', `--unit=slipway-restored-${app}-${source.name}-${process.pid}`];
+  const output = await host.run(['systemd-run', ...unit, RUNNER, 'backup', job, app, source.name, '--now']);
+  if (output.exitCode === 0) return host.say(`a copy of the restored ${source.name} is being made`);
+  host.warn(
+    `No copy of the restored ${source.name} could be begun: ${output.stderr.trim()}.`,
+    'Make one with `deploy backup now <environment>`.',
+  );
+}
+
+/** Restores a source beside what runs, and then puts it in its place. */
+async function inPlace(backups: Backups, source: Source, store: Store, to: string, emit: Emit): Promise<void> {
+  const { host, settings } = backups;
+  const { app } = settings;
+  const began = performance.now();
+  const { path, containers } = await seatOf(host, source);
+  const moment = momentName();
+  const next = `${path}.restored`;
+  const before = `${path}.before-${moment}`;
+  await host.must(['rm', '--recursive', '--force', next], { timeout: 600 });
+  await using scratch = await openScratch(host, app);
+  const { folder, labels } = scratch;
+  const phase = (name: string): void => host.say(`${source.name}: ${name}`);
+  const restored = await engineOf(source).restore(backups, source, { store, to, folder, labels, phase });
+  for (const program of ['chown', 'chmod']) await host.run([program, `--reference=${path}`, restored.data]);
+  // Across file systems it is copied, all the same while production runs.
+  await host.must(['mv', '--no-target-directory', restored.data, next], { timeout: 6 * 3600 });
+  await host.must(['sync', '--file-system', next], { timeout: 600 });
+  await swapData(host, app, { source: source.name, containers, path, next, before });
+  try {
+    await engineOf(source).replaced?.(backups, source);
+  } catch (thrown) {
+    host.warn(`What copies ${source.name} has not begun anew yet: ${asDeployError(thrown).message}`);
+  }
+  await copyAnew(backups, source);
+  const [stop, start] = ['stop', 'start'].map((what) => `docker ${what} ${containers.join(' ')}`);
+  emit({
+    type: 'restore.done',
+    app,
+    source: source.name,
+    reached: restored.reaches,
+    into: 'in-place',
+    path,
+    before,
+    look: [],
+    leave: [`${stop} && mv ${quote(path)} ${quote(`${path}.left`)} && mv ${quote(before)} ${quote(path)} && ${start}`],
     duration: (performance.now() - began) / 1000,
   });
 }
@@ -59,7 +126,12 @@ export async function restore(request: Asked, facts: Facts, tell: (line: string)
     const store = storeNamed(backups.stores, from);
     const sources = only === undefined ? settings.sources : [sourceNamed(settings.sources, only)];
     if (request.preview) await preview(backups, sources, store, to, emit);
-    else for (const source of sources) await intoScratch(backups, source, store, to, emit);
-    return { changed: 0, unchanged: sources.length, removed: 0 };
+    else {
+      const put = into === 'scratch' ? intoScratch : inPlace;
+      for (const source of sources) await put(backups, source, store, to, emit);
+    }
+    return readsOnly
+      ? { changed: 0, unchanged: sources.length, removed: 0 }
+      : { changed: sources.length, unchanged: 0, removed: 0 };
   });
 }

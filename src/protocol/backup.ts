@@ -337,6 +337,9 @@ export const backupEvents = [
     /** Where the restored data is, and where what stood there before went. */
     path: z.string(),
     before: z.string().optional(),
+    /** What to type on the host, as root: to look into it, and to remove it or to go back. */
+    look: z.array(z.string()),
+    leave: z.array(z.string()),
     duration: z.number(),
   }),
   /** While a drill goes on: what was looked at just now. */

@@ -58,6 +58,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'copy all data now, show what can be restored, and whether all is well',
     load: () => import('./backup.ts'),
   },
+  restore: {
+    summary: 'bring data back as it was at a moment, beside what runs or in its place',
+    load: () => import('./restore.ts'),
+  },
   audit: {
     summary: 'prove what protects the hosts, by what is in effect and what answers from outside',
     load: () => import('./audit.ts'),

@@ -1,0 +1,23 @@
+import type { Backups } from '#backup/engine';
+import type { PostgresSource } from '#protocol/backup';
+import { beginGeneration } from './generation.ts';
+import { installReceiving } from './install.ts';
+import { SLOT } from './observe.ts';
+import { literal, query, readCluster } from './server.ts';
+
+/**
+ * Has the log of a restored cluster received from its beginning on: what was received before parted from it when it was
+ * promoted, so that the one does not go on where the other ends.
+ */
+export async function beginAnew(backups: Backups, source: PostgresSource): Promise<void> {
+  const { host, settings } = backups;
+  const cluster = await readCluster(host, source);
+  await query(
+    host,
+    source,
+    `SELECT pg_create_physical_replication_slot(${literal(SLOT)}, true)
+     WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = ${literal(SLOT)});`,
+  );
+  await beginGeneration(settings.app, source.name, cluster, 'its data was restored in place');
+  await installReceiving(backups, source);
+}
