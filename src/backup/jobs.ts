@@ -27,6 +27,18 @@ async function each(
   return all;
 }
 
+/** What looks after one source keeps nobody from looking after the others. */
+async function sideBySide(
+  { settings }: Backups,
+  source: Source | undefined,
+  run: (one: Source) => Promise<readonly Done[]>,
+): Promise<readonly Done[]> {
+  const all = (source === undefined ? settings.sources : [source]).map((one) =>
+    run(one).catch((thrown): readonly Done[] => [{ why: `${one.name}: ${asDeployError(thrown).message}` }]),
+  );
+  return (await Promise.all(all)).flat();
+}
+
 function copying(job: 'full' | 'incremental' | 'dump' | 'copy'): Run {
   return (backups, source) => engineOf(named(source)).copy(backups, named(source), job);
 }
@@ -54,7 +66,7 @@ async function inEachStore(
 export const JOBS: Readonly<Record<BackupJob, Run>> = {
   watch: async (backups, source) => {
     // What is told of first is what production feels; a drill that was killed may have been a whole database.
-    const done = await each(backups, source, async (one) => (await engineOf(one).watch?.(backups, one)) ?? []);
+    const done = await sideBySide(backups, source, async (one) => (await engineOf(one).watch?.(backups, one)) ?? []);
     await sweepScratch(backups.host, backups.settings.app);
     return done;
   },

@@ -4,20 +4,19 @@ import { beginAnew } from './postgres/begin-anew.ts';
 import { copies, copy, stands } from './postgres/copy.ts';
 import { forget } from './postgres/forget.ts';
 import { installReceiving, uninstallReceiving } from './postgres/install.ts';
+import { alarms } from './postgres/log-alarms.ts';
 import { prove } from './postgres/prove.ts';
 import { foresee, restore } from './postgres/restore.ts';
 import { revive } from './postgres/revive.ts';
 import { verify } from './postgres/verify.ts';
-
-const todo = (): never => {
-  throw new Error('not built yet');
-};
+import { watch } from './postgres/watch.ts';
 
 // One line each: what it does is in `postgres/`.
 export const postgres: Engine<PostgresSource> = {
   install: installReceiving,
   uninstall: uninstallReceiving,
-  watch: todo,
+  watch,
+  alarms,
   copy,
   copies,
   stands,

@@ -5,10 +5,11 @@ import { completeBases, isComplete, readCatalogue } from './catalogue.ts';
 import { takeDump } from './dump.ts';
 import { takeFull } from './full.ts';
 import { takeIncremental } from './incremental.ts';
+import { shipAll } from './ship.ts';
 
 /** Makes a copy of a cluster in every repository. */
 export async function copy(backups: Backups, source: PostgresSource, job: CopyJob): Promise<readonly Done[]> {
-  const ship = async () => undefined;
+  const ship = (store: Store) => shipAll(backups, source, store);
   switch (job) {
     case 'incremental':
       return takeIncremental(backups, source, ship);

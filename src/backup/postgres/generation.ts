@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sourceFolder } from '#backup/places';
 import { asText, readJson, replaceText } from '#release/durable';
@@ -15,12 +15,17 @@ export interface Generation {
 }
 
 function path(app: string, source: string): string {
-  return join(sourceFolder(app, source), 'generation.json');
+  return join(sourceFolder(app, source), 'generations.json');
+}
+
+/** All generations there ever were on this host, oldest first. */
+export async function readGenerations(app: string, source: string): Promise<readonly Generation[]> {
+  return (await readJson<readonly Generation[]>(path(app, source))) ?? [];
 }
 
 /** The generation that is received at present; undefined where none ever was. */
-export function readGeneration(app: string, source: string): Promise<Generation | undefined> {
-  return readJson<Generation>(path(app, source));
+export async function readGeneration(app: string, source: string): Promise<Generation | undefined> {
+  return (await readGenerations(app, source)).at(-1);
 }
 
 /** Where the log of a source is received, below it each cluster's and each generation's folder. */
@@ -64,26 +69,28 @@ export async function beginGeneration(
   cluster: Pick<Generation, 'systemId' | 'segmentBytes'>,
   gap?: string,
 ): Promise<Generation> {
-  const before = await readGeneration(app, source);
+  const all = await readGenerations(app, source);
+  const before = all.at(-1);
   // Two in one second would be one, and with a clock that was set back the new one would come before the old.
   const { systemId, segmentBytes } = cluster;
   const latest = Math.max(Date.now(), before === undefined ? 0 : beginOf(before) + 1000);
   const generation = generationAt(new Date(latest));
   const begun = { systemId, generation, segmentBytes, ...(gap === undefined ? {} : { gap }) };
   await mkdir(archiveFolder(app, source, begun), { recursive: true, mode: 0o700 });
-  await replaceText(path(app, source), asText(begun));
+  await replaceText(path(app, source), asText([...all, begun]));
   return begun;
 }
 
-/** All generations whose log is on the host, oldest first, as far as their folders tell. */
-export async function localGenerations(
-  app: string,
-  source: string,
-): Promise<readonly Pick<Generation, 'systemId' | 'generation'>[]> {
-  const root = archivesFolder(app, source);
-  const found: Pick<Generation, 'systemId' | 'generation'>[] = [];
-  for (const systemId of await readdir(root).catch(() => [])) {
-    for (const generation of await readdir(join(root, systemId)).catch(() => [])) found.push({ systemId, generation });
-  }
-  return found.sort((one, other) => (one.generation < other.generation ? -1 : 1));
+/** The generations whose folders are still on the host, oldest first. */
+export async function localGenerations(app: string, source: string): Promise<readonly Generation[]> {
+  const all = await readGenerations(app, source);
+  const there = await Promise.all(
+    all.map((one) =>
+      access(archiveFolder(app, source, one)).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return all.filter((_one, index) => there[index]);
 }
