@@ -157,19 +157,6 @@ export function completeBases({ bases }: Pick<Catalogue, 'bases'>): readonly Bas
   return bases.filter(isComplete);
 }
 
-/** Where the log of a stretch ends without a gap, counted from a base of it. */
-export function headOf(bases: readonly Base[]): Lsn | undefined {
-  const last = bases.at(-1);
-  if (last === undefined) return undefined;
-  const same = bases.filter(({ note }) => note.generation === last.note.generation);
-  return latestOf(same.map(({ reaches }) => reaches));
-}
-
-/** Bytes of all log that a catalogue holds, as stored. */
-export function logBytes({ stretches }: Pick<Catalogue, 'stretches'>): number {
-  return stretches.flatMap(({ objects }) => objects).reduce((sum, { size }) => sum + size, 0);
-}
-
 /** Reads what a repository has of a source. */
 export async function readCatalogue(
   backups: Backups,

@@ -4,19 +4,21 @@ import type { Copy, PostgresSource, Standing } from '#protocol/backup';
 import { completeBases, isComplete, readCatalogue } from './catalogue.ts';
 import { takeDump } from './dump.ts';
 import { takeFull } from './full.ts';
+import { readGeneration } from './generation.ts';
 import { takeIncremental } from './incremental.ts';
 import { shipAll } from './ship.ts';
+import { readWatched } from './watched.ts';
 
 /** Makes a copy of a cluster in every repository. */
 export async function copy(backups: Backups, source: PostgresSource, job: CopyJob): Promise<readonly Done[]> {
   const ship = (store: Store) => shipAll(backups, source, store);
   switch (job) {
     case 'incremental':
-      return takeIncremental(backups, source, ship);
+      return takeIncremental(backups, source);
     case 'dump':
       return takeDump(backups, source);
     default:
-      return takeFull(backups, source, ship);
+      return takeFull(backups, source);
   }
 }
 
@@ -35,18 +37,25 @@ export async function copies(backups: Backups, source: PostgresSource, store: St
     .sort((one, other) => (one.at < other.at ? -1 : 1));
 }
 
-/** Between which moments a cluster can be restored from a repository. */
+/**
+ * Between which moments a cluster can be restored from a repository: from its first complete copy to what the watch
+ * knows to be there, where that goes on from a complete copy.
+ */
 export async function stands(backups: Backups, source: PostgresSource, store: Store): Promise<Standing> {
+  const { app } = backups.settings;
   const catalogue = await readCatalogue(backups, source, store);
   const complete = completeBases(catalogue);
+  const [generation, watched] = await Promise.all([readGeneration(app, source.name), readWatched(app, source.name)]);
+  const goesOn = complete.some(({ note }) => note.generation === generation?.generation);
+  const covered = goesOn ? watched?.stores[store.name]?.covered : undefined;
   const moments = complete.map(({ note }) => note.at).sort();
-  const [oldest] = moments;
-  const newest = moments.at(-1);
+  const newest = [...moments, ...(covered === undefined ? [] : [covered])].sort().at(-1);
+  const dumps = catalogue.dumps.filter(isComplete);
   return {
     ...{ source: source.name, type: source.type, repository: store.name },
-    ...(oldest === undefined ? {} : { oldest }),
+    ...(moments[0] === undefined ? {} : { oldest: moments[0] }),
     ...(newest === undefined ? {} : { newest }),
-    copies: complete.length + catalogue.dumps.filter(isComplete).length,
-    bytes: 0,
+    copies: complete.length + dumps.length,
+    bytes: complete.findLast(({ note }) => note.kind === 'full')?.note.bytes ?? 0,
   };
 }

@@ -73,5 +73,5 @@ export async function takeDump(backups: Backups, source: PostgresSource): Promis
     });
   });
   const details = { kind: 'dump', version, image: image.digest, databases: files.length - 1 };
-  return deliver(backups, source, made, () => Promise.resolve(), details);
+  return deliver(backups, source, made, details);
 }

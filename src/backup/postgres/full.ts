@@ -53,12 +53,7 @@ export async function noteOf(
 }
 
 /** Copies the whole cluster into every repository. */
-export async function takeFull(
-  backups: Backups,
-  source: PostgresSource,
-  ship: (store: Store) => Promise<void>,
-  because?: string,
-): Promise<readonly Done[]> {
+export async function takeFull(backups: Backups, source: PostgresSource, because?: string): Promise<readonly Done[]> {
   const subject = await subjectOf(backups, source);
   const id = idAt(new Date());
   const made = await makeInFirst(backups, async (store) => {
@@ -70,7 +65,7 @@ export async function takeFull(
       return { note, added: copied.added, snapshot: copied.snapshot };
     });
   });
-  return deliver(backups, source, made, ship, detailsOf(made.note as BaseNote, because));
+  return deliver(backups, source, made, detailsOf(made.note as BaseNote, because));
 }
 
 /** What the records tell of a copy of the files. */

@@ -134,11 +134,7 @@ async function take(
  * Copies what has changed since the last full into every repository, combines the two at once and looks through what
  * comes of it. Where the server cannot tell what has changed, or the full is gone, it takes a new full.
  */
-export async function takeIncremental(
-  backups: Backups,
-  source: PostgresSource,
-  ship: (store: Store) => Promise<void>,
-): Promise<readonly Done[]> {
+export async function takeIncremental(backups: Backups, source: PostgresSource): Promise<readonly Done[]> {
   const { host } = backups;
   const subject = await subjectOf(backups, source);
   if (subject.cluster.major < SINCE) {
@@ -147,10 +143,10 @@ export async function takeIncremental(
   const id = idAt(new Date());
   try {
     const made = await makeInFirst(backups, (store) => take(backups, source, store, subject, id));
-    return await deliver(backups, source, made, ship, detailsOf(made.note as BaseNote));
+    return await deliver(backups, source, made, detailsOf(made.note as BaseNote));
   } catch (error) {
     if (!(error instanceof NeedsFull)) throw error;
     host.say(`taking a full copy instead: ${error.message}`);
-    return takeFull(backups, source, ship, error.message);
+    return takeFull(backups, source, error.message);
   }
 }
