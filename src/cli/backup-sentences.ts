@@ -1,3 +1,4 @@
+import { drillCheckLines, drillVerdictLines } from '#cli/drill-text';
 import type { Paint } from '#cli/paint';
 import { formatBytes, formatSeconds } from '#core/units';
 import type { BackupRecord } from '#protocol/backup';
@@ -31,6 +32,10 @@ export function backupSentences(event: Event, paint: Paint): string[] {
         `    ${paint.green('✓')} ${about} ${DONE[job]}${size}${paint.dim(`${fresh}  ${formatSeconds(duration)}`)}`,
       ];
     }
+    case 'drill.checked':
+      return drillCheckLines(event.source, event.check, paint);
+    case 'drill.ended':
+      return drillVerdictLines(event.report, paint);
     default:
       return [];
   }

@@ -62,6 +62,14 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'bring data back as it was at a moment, beside what runs or in its place',
     load: () => import('./restore.ts'),
   },
+  drill: {
+    summary: 'restore the backups on trial, look through them, and boot the app on them',
+    load: () => import('./drill.ts'),
+  },
+  drills: {
+    summary: 'show all drills there were, also as a page with plots',
+    load: () => import('./drills.ts'),
+  },
   audit: {
     summary: 'prove what protects the hosts, by what is in effect and what answers from outside',
     load: () => import('./audit.ts'),
