@@ -6,12 +6,10 @@ import { takeDump } from './dump.ts';
 import { takeFull } from './full.ts';
 import { readGeneration } from './generation.ts';
 import { takeIncremental } from './incremental.ts';
-import { shipAll } from './ship.ts';
 import { readWatched } from './watched.ts';
 
 /** Makes a copy of a cluster in every repository. */
 export async function copy(backups: Backups, source: PostgresSource, job: CopyJob): Promise<readonly Done[]> {
-  const ship = (store: Store) => shipAll(backups, source, store);
   switch (job) {
     case 'incremental':
       return takeIncremental(backups, source);

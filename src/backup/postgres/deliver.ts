@@ -1,6 +1,5 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups, Done } from '#backup/engine';
 import { recipientOf } from '#backup/key';
 import { sourceFolder } from '#backup/places';
@@ -11,12 +10,8 @@ import { asDeployError, DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import { asText } from '#release/durable';
 import { type Base, type Catalogue, isComplete, readCatalogue } from './catalogue.ts';
-import { type Lsn, parseLsn } from './lsn.ts';
 import { type Note, notesPrefix } from './notes.ts';
-import { shipTo } from './ship.ts';
-
-/** Seconds for the receiver to come up to the end of a copy. */
-const PATIENCE = 60;
+import { shipAll } from './ship.ts';
 
 /** The tags by which a snapshot is known in every repository. */
 export function tagsOf(source: string, { kind, id }: Pick<Note, 'kind' | 'id'>): readonly string[] {
@@ -136,16 +131,6 @@ export async function makeInFirst(
   });
 }
 
-/** Has the log shipped that makes a copy consistent. The server closes the segment that it ends in by itself. */
-async function shipUpTo(backups: Backups, source: PostgresSource, store: Store, stop: Lsn): Promise<void> {
-  const until = Date.now() + PATIENCE * 1000;
-  for (;;) {
-    const delivery = await shipTo(backups, source, store, undefined, PATIENCE);
-    if ((delivery !== undefined && delivery.reaches >= stop) || Date.now() > until) return;
-    await sleep(500);
-  }
-}
-
 /** Brings a copy that was made in one repository into the others, and tells of each whether it counts there. */
 export async function deliver(
   backups: Backups,
@@ -158,7 +143,7 @@ export async function deliver(
   for (const store of backups.stores.filter(({ name }) => !passed.has(name))) {
     const common = { repository: store.name, bytes: note.bytes, made: note.id, details };
     try {
-      if (note.kind !== 'dump') await shipUpTo(backups, source, store, parseLsn(note.stop));
+      if (note.kind !== 'dump') await shipAll(backups, source, store);
       if (store !== first) await carry(backups, source, first, store);
       const why = await shortOf(backups, source, store, note.id);
       const own = store === first ? { added, details: { ...details, snapshot } } : {};

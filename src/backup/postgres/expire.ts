@@ -51,9 +51,12 @@ function isBefore(log: WalName, base: Base): boolean {
 }
 
 function logOf({ stretches }: Catalogue, staying: readonly Base[]): readonly string[] {
-  const newest = staying
-    .filter(isComplete)
-    .reduce((last, { note }) => (note.generation > last ? note.generation : last), '');
+  const newest =
+    staying
+      .filter(isComplete)
+      .map(({ note }) => note.generation)
+      .sort()
+      .at(-1) ?? '';
   return stretches.flatMap((stretch) => {
     const { systemId, generation, objects } = stretch;
     // Its first copy is yet to come.

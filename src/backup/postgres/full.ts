@@ -1,6 +1,5 @@
 import type { Backups, Done } from '#backup/engine';
 import { orDiscard } from '#backup/snapshots';
-import type { Store } from '#backup/store';
 import { DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import { type Copied, copyFiles } from './base.ts';

@@ -114,7 +114,8 @@ async function take(
     throw UNKNOWN.test(String(error)) ? new NeedsFull(asDeployError(error).message) : error;
   });
   const { snapshot, added, bytes, said } = taken;
-  return orDiscard(store, [snapshot], async () => {
+  // Awaited here: what it works on is removed as soon as this returns.
+  return await orDiscard(store, [snapshot], async () => {
     const at = await serverNow(host, source);
     await unpack(store, snapshot, `/${file}`, join(scratch.folder, 'incremental'));
     await offline(backups, scratch, subject, 'pg_combinebackup', [

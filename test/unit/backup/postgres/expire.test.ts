@@ -32,7 +32,7 @@ const read = ({ snapshots, notes, log }: Held, broken: Catalogue['broken'] = [])
   catalogueOf('local', snapshots, notes, sized(log), broken);
 
 /** What is left of it once retention has run. */
-function after(held: Held, keeping: { keep: number; atLeast: number }, now: number): Held {
+function leftOf(held: Held, keeping: { keep: number; atLeast: number }, now: number): Held {
   const { bases, dumps, orphans, log } = expired(read(held), keeping, now);
   const objects = new Set([...bases, ...dumps].map(({ object }) => object));
   const ids = new Set<string | undefined>([
@@ -74,7 +74,7 @@ const daysOf = (held: Held): readonly number[] =>
 
 describe('what may go of a cluster', () => {
   test('fulls behind the window but the one that covers its beginning, and the log before that one', () => {
-    const left = after(nights(0, 40), KEEPING, on(40));
+    const left = leftOf(nights(0, 40), KEEPING, on(40));
     expect(daysOf(left)[0]).toBe(10);
     expect(daysOf(left).at(-1)).toBe(40);
     // Of 41 days, those of the 10 that went and two hours of the eleventh.
@@ -84,22 +84,22 @@ describe('what may go of a cluster', () => {
   test('nothing after fifteen failed nights, and the last good ones survive a clock that is forty days wrong', () => {
     const failing = Array.from({ length: 15 }, (_, index) => 21 + index);
     const held = nights(10, 35, failing);
-    for (const now of [35, 75, -5]) expect(daysOf(after(held, KEEPING, on(now)))).toEqual(daysOf(held));
+    for (const now of [35, 75, -5]) expect(daysOf(leftOf(held, KEEPING, on(now)))).toEqual(daysOf(held));
   });
 
   test('a copy that a wrong clock has dated ahead is no measure, and is not lost either', () => {
     const held = join(nights(0, 20), nights(61, 61, [], generation(0)));
-    expect(daysOf(after(held, KEEPING, on(21)))).toEqual(daysOf(held));
+    expect(daysOf(leftOf(held, KEEPING, on(21)))).toEqual(daysOf(held));
     // While the clock still is wrong, it may take the half of them, and never the last three.
     let left = held;
-    for (let week = 0; week < 20; week += 1) left = after(left, KEEPING, on(62));
+    for (let week = 0; week < 20; week += 1) left = leftOf(left, KEEPING, on(62));
     expect(daysOf(left)).toEqual([19, 20, 61]);
   });
 
   test('a generation goes with its last copy, but not its histories, and not one whose first copy is yet to come', () => {
     const [old, lived, young] = [nights(0, 1), nights(2, 60), nights(61, 61, [61])];
     let left = join(old, lived, young);
-    for (let week = 0; week < 8; week += 1) left = after(left, KEEPING, on(61));
+    for (let week = 0; week < 8; week += 1) left = leftOf(left, KEEPING, on(61));
     expect(left.log).not.toContain(old.log[0]);
     expect(left.log).toContain(historyOf(generation(0), 2));
     for (const name of young.log) expect(left.log).toContain(name);
@@ -119,7 +119,7 @@ describe('what may go of a cluster', () => {
       snapshots: incrementals.map(({ note }) => aSnapshot(note)),
       log: [],
     });
-    const kinds = read(after(both, KEEPING, on(40))).bases.map(({ note }) => note.kind);
+    const kinds = read(leftOf(both, KEEPING, on(40))).bases.map(({ note }) => note.kind);
     expect(kinds.filter((kind) => kind === 'full')).toHaveLength(31);
     expect(kinds.filter((kind) => kind === 'incremental')).toHaveLength(31);
   });
@@ -131,7 +131,7 @@ describe('what may go of a cluster', () => {
       aSnapshot(aBase(idOf(on(3)), { generation: generation(0), segment: 3 }).note),
       aSnapshot(aBase(idOf(on(48)), { generation: generation(0), segment: 3 }).note),
     ];
-    const left = after(
+    const left = leftOf(
       join(nights(0, 50), { notes: dumps, snapshots: [...files, early, late], log: [] }),
       KEEPING,
       on(50),
@@ -157,14 +157,14 @@ describe('what may go of a cluster', () => {
     const held = nights(0, 3);
     const closed = ['0/3000100', '0/3000200'].map((flushed) => partialOf(generation(0), 3, flushed));
     const begun = ['0/60000100', '0/60000200', '0/60000300'].map((flushed) => partialOf(generation(0), 96, flushed));
-    const left = after({ ...held, log: [...held.log, ...closed, ...begun] }, KEEPING, on(3));
+    const left = leftOf({ ...held, log: [...held.log, ...closed, ...begun] }, KEEPING, on(3));
     const partials = left.log.filter((name) => name.includes('partial'));
     expect(partials).toEqual(begun.slice(1));
   });
 
   test('nothing at all while there is no complete copy', () => {
     const held = { ...nights(0, 90), snapshots: [] };
-    expect(after(held, KEEPING, on(90))).toEqual(held);
+    expect(leftOf(held, KEEPING, on(90))).toEqual(held);
   });
 });
 
@@ -231,7 +231,7 @@ test('whatever there is and however wrong the clock, every kept moment stays, an
         const last = fullsOf(before).at(-1);
         const now = (last === undefined ? BEGIN : Date.parse(last.note.at)) + wrong * DAY;
         let left = held;
-        for (let run = 0; run < runs; run += 1) left = after(left, keeping, now);
+        for (let run = 0; run < runs; run += 1) left = leftOf(left, keeping, now);
         const then = read(left);
         const [full, still] = [fullsOf(before), fullsOf(then)];
         expect(still.length).toBeGreaterThanOrEqual(Math.min(keeping.atLeast, full.length));
