@@ -29,7 +29,7 @@ const NAMED = 3;
 
 /** Whether a table has vanished, or lost more than half of what it had. */
 export function isShort({ before, after }: Pick<Compared, 'before' | 'after'>): boolean {
-  return after === undefined || (before >= FEW && after < before / 2);
+  return after === undefined || Number.isNaN(after) || (before >= FEW && after < before / 2);
 }
 
 function quoted(name: string): string {
@@ -47,10 +47,14 @@ async function countRows(host: Host, server: ServerOf, tables: readonly Table[])
   const keyOf = (schema: string, name: string) => JSON.stringify([schema, name]);
   const known = new Map(there.map(([schema = '', name = '', rows]) => [keyOf(schema, name), Number(rows)]));
   const exact = tables.filter(({ schema, name, exact }) => exact && known.has(keyOf(schema, name)));
-  const statements = exact.map(({ schema, name }) => `SELECT count(*) FROM ${quoted(schema)}.${quoted(name)};`);
-  const counts = statements.length === 0 ? [] : await query(host, server, statements.join('\n'), { timeout: LIMIT });
+  const counting = exact.map(
+    ({ schema, name }, index) => `SELECT ${index}, count(*) FROM ONLY ${quoted(schema)}.${quoted(name)}`,
+  );
+  const counts =
+    counting.length === 0 ? [] : await query(host, server, `${counting.join(' UNION ALL ')};`, { timeout: LIMIT });
+  const found = new Map(counts.map(([index, rows]) => [Number(index), Number(rows)]));
   exact.forEach(({ schema, name }, index) => {
-    known.set(keyOf(schema, name), Number(counts[index]?.[0]));
+    known.set(keyOf(schema, name), found.get(index) ?? Number.NaN);
   });
   return tables.map(({ schema, name }) => known.get(keyOf(schema, name)));
 }

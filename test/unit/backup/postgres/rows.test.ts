@@ -4,6 +4,7 @@ import { isShort } from '#backup/postgres/rows';
 test.each([
   [{ before: 1000, after: undefined }, true],
   [{ before: 0, after: undefined }, true],
+  [{ before: 0, after: Number.NaN }, true],
   [{ before: 1000, after: 499 }, true],
   [{ before: 1000, after: 500 }, false],
   [{ before: 1000, after: 2000 }, false],
