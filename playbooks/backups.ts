@@ -1,7 +1,7 @@
 import { sourceNameOf } from '#inventory/check-backups';
 import type { Accessory, Environment, Repository } from '#inventory/environment';
 import { definePlaybook, type PlaybookContext } from '#playbook/playbook';
-import { backup, cronEntry, type Declared } from '#playbook/resources';
+import { backup, cronEntry, type Declared, systemdUnit } from '#playbook/resources';
 import {
   type BackupJob,
   type BackupSettings,
@@ -134,7 +134,8 @@ export const backups = definePlaybook({
     const settings = settingsOf(context);
     if (settings === undefined || settings.sources.length === 0) return [];
     return [
-      ...packages(context, ['age', 'rclone', 'restic', 'sqlite3', 'zstd']),
+      ...packages(context, ['age', 'cron', 'rclone', 'restic', 'sqlite3', 'zstd']),
+      systemdUnit({ name: 'cron.service', enabled: true, active: 'started' }),
       backup(settings, { sensitive: true }),
       ...scheduleOf(settings).map((scheduled) => cronOf(settings.app, scheduled)),
     ];
