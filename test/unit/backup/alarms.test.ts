@@ -65,9 +65,9 @@ function runsIn(from: number, to: number, only: (one: Scheduled) => boolean = ()
     .sort((one, other) => Date.parse(one.at) - Date.parse(other.at));
 }
 
-function passed(at: number): DrillReport {
+function passed(source: string, at: number): DrillReport {
   return {
-    ...{ id: 'd', app: 'shop', source: 'postgres', type: 'postgres', at: iso(at), by: 'cron', repository: 'offsite' },
+    ...{ id: 'd', app: 'shop', source, type: 'postgres', at: iso(at), by: 'cron', repository: 'offsite' },
     ...{ verdict: 'passed', target: 'latest', phases: [], checks: [], duration: 60 },
   };
 }
@@ -83,7 +83,7 @@ function seenAt(now: number, changes: Partial<Seen> = {}): Seen {
     cron: { runs: true, missing: [] },
     spaces: [{ path: '/var', totalBytes: 100e9, freeBytes: 40e9 }],
     escrow: iso(BEGIN),
-    drills: [passed(now - DAY)],
+    drills: settings.sources.map(({ name }) => passed(name, now - DAY)),
     ...changes,
   };
 }
