@@ -1,10 +1,10 @@
 import type { PostgresSource } from '#protocol/backup';
 import type { Engine } from './engine.ts';
+import { alarms } from './postgres/alarms.ts';
 import { beginAnew } from './postgres/begin-anew.ts';
 import { copies, copy, stands } from './postgres/copy.ts';
 import { forget } from './postgres/forget.ts';
 import { installReceiving, uninstallReceiving } from './postgres/install.ts';
-import { alarms } from './postgres/log-alarms.ts';
 import { prove } from './postgres/prove.ts';
 import { foresee, restore } from './postgres/restore.ts';
 import { revive } from './postgres/revive.ts';

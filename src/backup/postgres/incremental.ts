@@ -119,7 +119,7 @@ async function take(
     const at = await serverNow(host, source);
     await unpack(store, snapshot, `/${file}`, join(scratch.folder, 'incremental'));
     await offline(backups, scratch, subject, 'pg_combinebackup', [
-      ...['/copy/full', '/copy/incremental', '--output=/copy/combined', '--manifest-checksums=SHA256'],
+      ...['/copy/full', '/copy/incremental', '--output=/copy/combined', '--no-sync'],
     ]);
     await offline(backups, scratch, subject, 'pg_verifybackup', ['/copy/combined']);
     const archives = [{ path: `/${file}` }];

@@ -124,7 +124,7 @@ export function logAlarms(
 }
 
 /** What is short with a source's write-ahead log at this moment. */
-export async function alarms({ host, settings }: Backups, source: PostgresSource): Promise<readonly Alarm[]> {
+export async function alarmsOfLog({ host, settings }: Backups, source: PostgresSource): Promise<readonly Alarm[]> {
   const { app } = settings;
   const watched = await readWatched(app, source.name);
   // That nobody looks is an alarm of its own, and is none of this source's.

@@ -56,8 +56,10 @@ export function lacksFull(
   records: readonly BackupRecord[],
 ): boolean {
   const begun = beginOf(generation);
+  // Where nothing relative could be taken, the job for it has made a full copy.
   return !records.some(
-    (one) => one.job === 'full' && one.source === source && one.result === 'done' && Date.parse(one.at) >= begun,
+    ({ job, details, source: of, result, at }) =>
+      (job === 'full' || details?.kind === 'full') && of === source && result === 'done' && Date.parse(at) >= begun,
   );
 }
 
