@@ -69,9 +69,8 @@ export function searchFor(target: Target, from: Lsn): Search {
     },
     found: () => ({
       ...(stop === undefined ? {} : { stop }),
-      commits,
-      ...(last === undefined ? {} : { reached: last, newest: last }),
-      ...atStop,
+      ...(last === undefined ? {} : { newest: last }),
+      ...(atStop ?? { commits, ...(last === undefined ? {} : { reached: last }) }),
     }),
   };
 }
