@@ -3,8 +3,10 @@ import { withCanary } from '#cli/canary';
 import { carryOut, type Plan, type ReleaseOptions, rollbackRequest } from '#cli/carry-out';
 import { imagesTagged, mainService, withImages } from '#cli/images';
 import { warn } from '#cli/narrator';
-import { declarationsFor, loadPlaybooks } from '#cli/operate';
+import { declarationsFor, hostsOf, loadPlaybooks } from '#cli/operate';
 import { projectDirectory } from '#cli/project';
+import { replaceData } from '#cli/restore';
+import { momentText } from '#cli/restore-text';
 import { type Shipment, shipmentFor, withPins } from '#cli/shipment';
 import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
@@ -88,6 +90,33 @@ export async function rollback(name: string, options: ReleaseOptions & { readonl
       request: rollbackRequest(environment, to),
       hasCommand: false,
     },
+    options,
+  );
+}
+
+/** `deploy rollback --with-database`: release and data go back together, to where the one that replaced it began. */
+export async function rollbackWithDatabase(
+  name: string,
+  options: ReleaseOptions & { readonly to?: string },
+): Promise<number> {
+  const environment = await loadEnvironment(projectDirectory(options.project), name);
+  const hosts = hostsOf(environment, []);
+  if (hosts.length > 1) {
+    throw new DeployError('usage', `${name} has several hosts, and only one of them has the database.`, {
+      hint: 'Restore it with `deploy restore --into in-place --host NAME`, then `deploy rollback`.',
+    });
+  }
+  const { to } = options;
+  const request = {
+    ...{ verb: 'rollback-data' as const, app: environment.app, environment: name, by: whoAsks(), preview: true },
+    ...(to === undefined ? {} : { to }),
+  };
+  return replaceData(
+    environment,
+    hosts,
+    request,
+    (previews) =>
+      `go back to ${previews[0]?.tag ?? 'the release before'} and lose what was written since ${momentText(previews[0]?.reaches ?? '')}`,
     options,
   );
 }

@@ -10,7 +10,14 @@ export function momentText(iso: string): string {
 }
 
 /** What a restoration would come to. */
-export function previewText({ source, reaches, loses, base, bytes }: Of<'restore.previewed'>, paint: Paint): string[] {
+export function previewText(event: Of<'restore.previewed'>, paint: Paint): string[] {
+  const { source, reaches, loses, base, bytes, tag } = event;
+  if (tag !== undefined) {
+    const lost = paint.yellow(`${formatSeconds(loses)} of data are lost`);
+    return [
+      `  ${paint.bold(tag)} serves again, with ${source} as it was when it was replaced, at ${momentText(reaches)}: ${lost}`,
+    ];
+  }
   const loss =
     loses < 1
       ? 'nothing that is in the repository is left out'

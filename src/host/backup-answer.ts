@@ -14,6 +14,8 @@ export async function answerBackup(request: BackupRequest, facts: Facts, tell: T
       return (await import('#host/backup-read')).readBackups(request, facts, tell);
     case 'restore':
       return (await import('#host/restore')).restore(request, facts, tell);
+    case 'rollback-data':
+      return (await import('#host/rollback-data')).rollBackData(request, facts, tell);
     case 'backup-key':
       return (await import('#host/backup-key')).answerKey(request, facts, tell);
     case 'drill':

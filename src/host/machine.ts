@@ -71,6 +71,10 @@ export function createHost(
       const { compose } = await import('#host/compose');
       await compose(project, action, voice.say);
     },
+    async markData(app, release) {
+      const { takeRestorePoints } = await import('#backup/restore-points');
+      await takeRestorePoints(host, app, release);
+    },
     async has(program) {
       const folders = (process.env.PATH ?? '').split(':');
       const found = await Promise.all(

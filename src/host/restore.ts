@@ -12,13 +12,10 @@ import { asDeployError } from '#core/errors';
 import { quote } from '#core/quote';
 import type { BackupRequest, Source } from '#protocol/backup';
 import type { Facts } from '#protocol/facts';
-import { sourceNamed } from './backup.ts';
+import { runJob, sourceNamed } from './backup.ts';
 import type { Emit } from './journal.ts';
 import { runOperation } from './operation.ts';
-import { PATHS } from './paths.ts';
 import { swapData } from './swap-data.ts';
-
-const RUNNER = join(PATHS.software, 'current/slipway-host');
 
 type Asked = Extract<BackupRequest, { verb: 'restore' }>;
 
@@ -62,20 +59,15 @@ function momentName(): string {
   return new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '');
 }
 
-/** Takes a full copy by itself: it may take hours, and nobody has to wait for it. */
-async function copyAnew({ host, settings: { app } }: Backups, source: Source): Promise<void> {
-  const job = source.type === 'postgres' ? 'full' : 'copy';
-  const unit = ['--quiet', '--collect', `--unit=slipway-restored-${app}-${source.name}-${process.pid}`];
-  const output = await host.run(['systemd-run', ...unit, RUNNER, 'backup', job, app, source.name, '--now']);
-  if (output.exitCode === 0) return host.say(`a copy of the restored ${source.name} is being made`);
-  host.warn(
-    `No copy of the restored ${source.name} could be begun: ${output.stderr.trim()}.`,
-    'Make one with `deploy backup now <environment>`.',
-  );
-}
-
-/** Restores a source beside what runs, and then puts it in its place. */
-async function inPlace(backups: Backups, source: Source, store: Store, to: string, emit: Emit): Promise<void> {
+/** Restores a source beside what runs, and then puts it in its place, together with a release where one is named. */
+export async function inPlace(
+  backups: Backups,
+  source: Source,
+  store: Store,
+  to: string,
+  emit: Emit,
+  release?: string,
+): Promise<void> {
   const { host, settings } = backups;
   const { app } = settings;
   const began = performance.now();
@@ -92,13 +84,15 @@ async function inPlace(backups: Backups, source: Source, store: Store, to: strin
   // Across file systems it is copied, all the same while production runs.
   await host.must(['mv', '--no-target-directory', restored.data, next], { timeout: 6 * 3600 });
   await host.must(['sync', '--file-system', next], { timeout: 600 });
-  await swapData(host, app, { source: source.name, containers, path, next, before });
+  const together = release === undefined ? {} : { release };
+  await swapData(host, app, { source: source.name, containers, path, next, before, ...together });
   try {
     await engineOf(source).replaced?.(backups, source);
+    // It asks for a copy of what there is now: without one, nothing written from here on could be restored.
+    await runJob(host, app, 'watch', undefined);
   } catch (thrown) {
     host.warn(`What copies ${source.name} has not begun anew yet: ${asDeployError(thrown).message}`);
   }
-  await copyAnew(backups, source);
   const [stop, start] = ['stop', 'start'].map((what) => `docker ${what} ${containers.join(' ')}`);
   emit({
     type: 'restore.done',

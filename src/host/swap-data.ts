@@ -7,8 +7,10 @@ import { containersOf, type Inspected, lastWords, startContainer, stopContainer 
 import { doorsOf } from '#release/door';
 import { asText, readJson, replaceText, syncFolder } from '#release/durable';
 import { gate, isHealthy } from '#release/gate';
+import { empty } from '#release/passage';
 import { readRecord } from '#release/record';
-import { projectOf, readSlots } from '#release/slots';
+import { rollBack } from '#release/roll-back';
+import { otherSlot, projectOf, readSlots } from '#release/slots';
 import type { Host } from '#resources/resource';
 import { beginMaintenance, endMaintenance, readMaintenance } from './maintenance.ts';
 
@@ -24,6 +26,8 @@ export interface Swap {
   /** Whether visitors saw the maintenance page before, so that they go on to. */
   readonly wasClosed: boolean;
   readonly by: string;
+  /** The release that goes with the data; left out: the one that is live. */
+  readonly release?: string;
 }
 
 /** Seconds that a server gets to write everything down, and to start on other data. */
@@ -65,8 +69,8 @@ async function startNamed(host: Host, names: readonly string[]): Promise<void> {
     const late = Date.now() - started > STARTING * 1000;
     if (name !== undefined || late) {
       const words = name === undefined ? '' : `:\n${await lastWords(host, name)}`;
-      throw new DeployError('restore-failed', `${name ?? names.join(', ')} does not run on the restored data${words}`, {
-        hint: 'What was there before serves again.',
+      throw new DeployError('restore-failed', `${name ?? names.join(', ')} does not run${words}`, {
+        hint: 'Look at what it says with `docker logs` on the host.',
       });
     }
     const steady = containers.some(({ State }) => State.Health !== undefined) || Date.now() - started > STEADY;
@@ -100,29 +104,44 @@ async function restartApp(host: Host, app: string): Promise<void> {
   await gate(host, projectOf(app, live), doorsOf(record, live), record.props.healthTimeout);
 }
 
-async function settle(_host: Host, app: string, { wasClosed }: Swap): Promise<void> {
+async function settle(app: string, { wasClosed }: Swap): Promise<void> {
   if (!wasClosed) await endMaintenance(app);
   await rm(swapPath(app), { force: true });
   await syncFolder(stateFolder(app));
 }
 
-async function goBack(host: Host, { path, next, before, containers }: Swap): Promise<void> {
+async function goBack(host: Host, app: string, swap: Swap): Promise<void> {
+  const { path, next, before, containers } = swap;
   await stopNamed(host, containers);
   await rename(path, next);
   await rename(before, path);
   await syncFolder(dirname(path));
   await startNamed(host, containers);
+  await settle(app, swap);
+}
+
+/** Brings the release live that goes with the data. What is still warm of it remembers data that is gone. */
+async function bringRelease(host: Host, app: string, release: string): Promise<void> {
+  const { live, ...slots } = await readSlots(app);
+  if (live === undefined || slots[live]?.release === release) return restartApp(host, app);
+  await empty(host, app, otherSlot(live));
+  await rollBack(host, app, release);
 }
 
 /** Has the app use what lies in its data's place by now, and lets visitors in. */
 async function takeUp(host: Host, app: string, swap: Swap): Promise<void> {
   try {
     await startNamed(host, swap.containers);
-  } catch (error) {
-    await goBack(host, swap);
-    await settle(host, app, swap);
-    throw error;
+    // The two belong together: one without the other is neither the state before nor the one that was asked for.
+    if (swap.release !== undefined) await bringRelease(host, app, swap.release);
+  } catch (thrown) {
+    await goBack(host, app, swap);
+    const { message } = asDeployError(thrown);
+    throw new DeployError('restore-failed', `All is as it was before: ${message}`, {
+      hint: `Mend what it names; the restored data is in ${swap.next}.`,
+    });
   }
+  if (swap.release !== undefined) return settle(app, swap);
   try {
     await restartApp(host, app);
   } catch (thrown) {
@@ -136,7 +155,7 @@ async function takeUp(host: Host, app: string, swap: Swap): Promise<void> {
       },
     );
   }
-  await settle(host, app, swap);
+  await settle(app, swap);
 }
 
 /** Puts restored data, which waits beside it, in the place of what an app uses. Whatever fails, one of the two serves. */
@@ -166,7 +185,7 @@ async function recoverSwap(host: Host, app: string): Promise<void> {
   }
   host.say(`${source} stays as it was`);
   await startNamed(host, swap.containers);
-  await settle(host, app, swap);
+  await settle(app, swap);
   await host.run(['rm', '--recursive', '--force', next], { timeout: 600 });
 }
 

@@ -269,6 +269,14 @@ export const backupRequests = [
     preview: z.boolean(),
   }),
   z.strictObject({
+    verb: z.literal('rollback-data'),
+    ...asked,
+    /** A release's id or tag; the one that served before where left out. */
+    to: z.string().optional(),
+    /** Only say what would be gone back to and what would be lost; change nothing. */
+    preview: z.boolean(),
+  }),
+  z.strictObject({
     verb: z.literal('drill'),
     ...asked,
     /** `latest`, `random`, or ISO 8601. */
@@ -327,6 +335,8 @@ export const backupEvents = [
     loses: z.number(),
     base: z.string(),
     bytes: z.number(),
+    /** The tag that serves afterwards, where the release goes back too. */
+    tag: z.string().optional(),
   }),
   z.strictObject({
     type: z.literal('restore.done'),

@@ -171,6 +171,7 @@ export async function bringLive(host: Host, props: ReleaseProps, { anew = false 
       const record = await stage(props, { id, declared, by: host.by, images, ...previous });
       await passage.reach('pulled');
       await empty(host, app, slot);
+      await host.markData(app, { release: id, tag, ...(old === undefined ? {} : { before: old.release }) });
       if (props.command !== undefined) await prepareData(host, app, id);
       await passage.reach('commanded');
       return record;

@@ -55,6 +55,14 @@ async function previousOf(app: string, slots: Slots, live: string): Promise<stri
   return slots.live === undefined ? undefined : slots[otherSlot(slots.live)]?.release;
 }
 
+/** The release that a rollback would go to; rejects with `release-unknown` where there is none. */
+export async function whereTo(app: string, to: string | undefined): Promise<ReleaseRecord> {
+  const slots = await readSlots(app);
+  const old = slots.live === undefined ? undefined : slots[slots.live];
+  if (old === undefined) throw unknown(`${app} was never released on this host.`, app);
+  return chooseRelease(app, await storedReleases(app), old.release, await previousOf(app, slots, old.release), to);
+}
+
 /**
  * Goes back to a release that is kept on the host, as it was: with its images, its environment and its routes. One that
  * is still warm takes over at once; any other is started and gated first.
@@ -62,11 +70,8 @@ async function previousOf(app: string, slots: Slots, live: string): Promise<stri
 export async function rollBack(host: Host, app: string, to: string | undefined): Promise<void> {
   await recover(host, app);
   await refusePaused(app);
+  const record = await whereTo(app, to);
   const slots = await readSlots(app);
-  const old = slots.live === undefined ? undefined : slots[slots.live];
-  if (old === undefined) throw unknown(`${app} was never released on this host.`, app);
-  const stored = await storedReleases(app);
-  const record = chooseRelease(app, stored, old.release, await previousOf(app, slots, old.release), to);
   const { id: release, tag } = record;
   const isAtOnce = (await readWarm(host, app)) === release;
   const passage = new Passage(host, app, slots, { release, tag, ...(isAtOnce ? { wasWarm: true } : {}) });

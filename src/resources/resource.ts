@@ -72,6 +72,11 @@ export interface Host {
   docker<T>(path: string, options?: DockerRequest): Promise<T | undefined>;
   /** `docker compose` on one project; rejects with `command-failed` and its last lines. */
   compose(project: ComposeProject, action: ComposeAction): Promise<void>;
+  /** Gives the place where an app's databases stand a name, by which a release can be undone with its data. */
+  markData(
+    app: string,
+    release: { readonly release: string; readonly tag: string; readonly before?: string },
+  ): Promise<void>;
   /** Whether a program is on the PATH. */
   has(program: string): Promise<boolean>;
 }

@@ -7,7 +7,6 @@ import { replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import type { Stop } from './search.ts';
-import { type Moment, parseMoment } from './target.ts';
 
 /** An image, and what every container of it is given here. */
 export interface Tools {
@@ -55,10 +54,8 @@ async function cutTies(data: string): Promise<void> {
 
 /** How a replay ended. */
 export interface Replayed {
-  /** Where the last record begins that was replayed. */
+  /** Where the record begins before which it stopped, or with which. */
   readonly reached: Lsn;
-  /** When the last transaction was committed that was replayed; left out where none was. */
-  readonly moment?: Moment;
   /** What the server says of its stop. */
   readonly stopped: string;
 }
@@ -70,12 +67,10 @@ const LOG = '/slipway/log';
 /** What PostgreSQL's log tells of a recovery. */
 export function readStory(log: string): Partial<Replayed> {
   const stopped = /recovery stopping (?:before|after) .*/.exec(log)?.[0];
-  const done = /redo done at ([0-9A-F]+\/[0-9A-F]+)/.exec(log)?.[1];
-  const at = /last completed transaction was at log time (\S+ \S+?)\+00/.exec(log)?.[1];
+  const at = /WAL location \(LSN\) "([0-9A-F]+\/[0-9A-F]+)"/.exec(stopped ?? '')?.[1];
   return {
     ...(stopped === undefined ? {} : { stopped }),
-    ...(done === undefined ? {} : { reached: parseLsn(done) }),
-    ...(at === undefined ? {} : { moment: parseMoment(`${at.replace(' ', 'T')}Z`) }),
+    ...(at === undefined ? {} : { reached: parseLsn(at) }),
   };
 }
 
@@ -157,7 +152,7 @@ export async function replay(
     if (stopped === undefined || reached === undefined) {
       throw failed('The restored server has not said where it stopped', '');
     }
-    const isThere = inclusive ? reached === lsn : reached < lsn;
+    const isThere = inclusive ? reached === lsn : reached >= lsn;
     if (!isThere) throw failed(`It was to stop at ${formatLsn(lsn)} and did at ${formatLsn(reached)}`, stopped);
     return { ...story, stopped, reached };
   } finally {

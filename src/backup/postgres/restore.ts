@@ -3,18 +3,21 @@ import { join } from 'node:path';
 import type { Backups, Prospect, Restored, Wish } from '#backup/engine';
 import { openScratch } from '#backup/scratch';
 import { BrokenCopy } from '#backup/seal';
+import type { Store } from '#backup/store';
 import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
-import { type Base, type Catalogue, readCatalogue } from './catalogue.ts';
+import { type Base, type Catalogue, logPrefix, readCatalogue } from './catalogue.ts';
 import { beginsAt, type Candidate, candidatesFor, type Range, rangeOf } from './choose.ts';
 import { fetchBase, fetchLog } from './fetch.ts';
+import { readGeneration } from './generation.ts';
 import { formatLsn, parseLsn } from './lsn.ts';
 import { DamagedLog, type LocalLog, type ReadLog, readLog } from './read-log.ts';
 import { combine, inImage, replay, type Tools, verifyBase } from './replay.ts';
 import type { Stop } from './search.ts';
-import { formatMoment, type Moment, parseTarget, type Target } from './target.ts';
+import { formatMoment, type Moment, parseMoment, parseTarget, type Target } from './target.ts';
+import { readWatched } from './watched.ts';
 
 /** Where restoring begins, where it ends, and the log between, which is on this machine already. */
 interface Way {
@@ -85,11 +88,18 @@ function demandHistory(catalogue: Catalogue, base: Base): void {
 }
 
 /** Why a target is in none of the log that could be read, and what there is instead. */
-function beyond(target: Target, base: Base, range: Range, read: ReadLog, catalogue: Catalogue): DeployError {
-  const newest = read.newest === undefined ? base.note.at : formatMoment(read.newest);
-  const { systemId, generation } = base.note;
+function beyond(
+  target: Target,
+  { note }: Base,
+  range: Range,
+  known: Moment | undefined,
+  catalogue: Catalogue,
+  prefix: string,
+): DeployError {
+  const newest = known === undefined ? note.at : formatMoment(known);
+  const { systemId, generation } = note;
   if (range.missing !== undefined) {
-    const object = `wal/…/${systemId}/${generation}/${range.missing}`;
+    const object = `${prefix}/${systemId}/${generation}/${range.missing}`;
     const instead = `The newest moment before it is ${newest}: --to ${newest}.`;
     return new DeployError('copy-broken', `${object} is missing in the ${catalogue.store} repository.`, {
       hint: instead,
@@ -123,19 +133,40 @@ function stopIn(target: Target, read: ReadLog, range: Range, known: Moment | und
 }
 
 /**
- * Up to which moment it is known that the end of a repository's log is the end of all: that of its last transaction, or
- * now where the server itself has nothing more.
+ * Up to which moment it is known that the end of a repository's log is the end of all: without a transaction since, the
+ * log itself does not tell. Undefined where this host has not looked.
  */
-export type Knowledge = (base: Base, read: ReadLog) => Promise<Moment | undefined>;
+async function knownOf(
+  { settings: { app } }: Backups,
+  { name }: PostgresSource,
+  store: Store,
+  { note }: Base,
+): Promise<Moment | undefined> {
+  const [generation, watched] = await Promise.all([readGeneration(app, name), readWatched(app, name)]);
+  if (generation?.generation !== note.generation || generation.systemId !== note.systemId) return undefined;
+  const covered = watched?.stores[store.name]?.covered;
+  return covered === undefined ? undefined : parseMoment(covered);
+}
+
+function asked(target: Target): Moment | undefined {
+  return target.kind === 'time' ? target.moment : undefined;
+}
+
+/** The later of two moments. */
+function later(one: Moment | undefined, other: Moment | undefined): Moment | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one > other ? one : other;
+}
 
 async function tryCandidate(
-  { host, settings }: Backups,
+  backups: Backups,
+  source: PostgresSource,
   catalogue: Catalogue,
   { base, until }: Candidate,
   target: Target,
   { store, folder, labels, phase }: Asked,
-  knowledge: Knowledge,
 ): Promise<Way | DeployError> {
+  const { host, settings } = backups;
   demandHistory(catalogue, base);
   const { note } = base;
   const range = rangeOf(stretchOf(catalogue, base), base, until);
@@ -157,35 +188,29 @@ async function tryCandidate(
     const object = range.pieces.find(({ file }) => file === error.file)?.object ?? error.file;
     throw new BrokenCopy(object, 'changed', error.message.replaceAll(error.file, object));
   });
-  const known =
-    until === undefined
-      ? ((await knowledge(base, read)) ?? read.newest)
-      : target.kind === 'time'
-        ? target.moment
-        : undefined;
+  // Where the next copy begins, the log has told all that there was before.
+  const known = until === undefined ? later(await knownOf(backups, source, store, base), read.newest) : asked(target);
   const stop = stopIn(target, read, range, known);
-  if (stop === undefined) return beyond(target, base, range, read, catalogue);
+  if (stop === undefined)
+    return beyond(target, base, range, later(known, read.newest), catalogue, logPrefix(source.name));
   const reached = read.reached ?? beginsAt(base);
   return {
     ...parts,
     log,
     stop,
     reaches: target.kind === 'time' ? target.moment : reached,
-    newest: [known, read.newest, beginsAt(base)].reduce<Moment>(
-      (most, one) => (one !== undefined && one > most ? one : most),
-      0n,
-    ),
+    newest: later(later(known, read.newest), beginsAt(base)) ?? 0n,
   };
 }
 
 /** Finds where restoring has to begin and to end; the log for it is on this machine and sound afterwards. */
-async function findWay(backups: Backups, source: PostgresSource, asked: Asked, knowledge: Knowledge): Promise<Way> {
+async function findWay(backups: Backups, source: PostgresSource, asked: Asked): Promise<Way> {
   const target = parseTarget(asked.to, zone());
   asked.phase('choosing a copy');
   const catalogue = await readCatalogue(backups, source, asked.store);
   let refused: DeployError | undefined;
   for (const candidate of candidatesFor(target, catalogue)) {
-    const way = await tryCandidate(backups, catalogue, candidate, target, asked, knowledge);
+    const way = await tryCandidate(backups, source, catalogue, candidate, target, asked);
     if (!(way instanceof DeployError)) return way;
     refused ??= way;
     // Only of what may be anywhere is it worth looking further back.
@@ -203,8 +228,6 @@ function prospectOf({ base, reaches, newest, log, ...rest }: Way): Prospect {
   };
 }
 
-const nothingMore: Knowledge = async () => undefined;
-
 /** What a restoration would come to, with all log read that it takes. */
 export async function foresee(
   backups: Backups,
@@ -213,7 +236,7 @@ export async function foresee(
 ): Promise<Prospect> {
   await using scratch = await openScratch(backups.host, backups.settings.app);
   const asked = { ...wish, folder: scratch.folder, labels: scratch.labels, phase: () => undefined };
-  return prospectOf(await findWay(backups, source, asked, nothingMore));
+  return prospectOf(await findWay(backups, source, asked));
 }
 
 async function unpack(
@@ -251,7 +274,7 @@ export async function restore(backups: Backups, source: PostgresSource, wish: Wi
     checks.push({ name, result: 'passed', found, duration: (performance.now() - since) / 1000 });
     since = performance.now();
   };
-  const way = await findWay(backups, source, wish, nothingMore);
+  const way = await findWay(backups, source, wish);
   const { base, log, stop } = way;
   passed('log', `${log.files.length} segments without a gap, each as it was written, read to ${formatLsn(log.end)}`);
   const tools = await toolsFor(host, base.note.image, wish.labels);

@@ -1,0 +1,278 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Event } from '#protocol/event';
+import type { Request } from '#protocol/plan';
+import { type BackedUp, backedUp, DATABASE, OFFSITE } from '#test/support/backed-up';
+import { type Asked, ask } from '#test/support/release';
+import { killRunners } from '#test/support/runners';
+
+const NAME = 'restore-1';
+const IMAGE = 'registry.sandbox.test/postgres:17';
+
+let shop: BackedUp;
+
+/** What was so at a moment: what restoring to it has to bring back. */
+interface Mark {
+  /** As a person would write it down. */
+  readonly at: string;
+  readonly rows: string;
+  readonly lsn: string;
+  readonly xid: string;
+}
+
+async function mark(words: string): Promise<Mark> {
+  const answer = await shop.sql(
+    `INSERT INTO notes (words) VALUES ('${words.replaceAll("'", "''")}') RETURNING pg_current_xact_id();`,
+  );
+  const [at = '', rows = '', lsn = ''] = (
+    await shop.sql(
+      `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), count(*), pg_current_wal_insert_lsn() FROM notes;`,
+    )
+  ).split('|');
+  return { at, rows, lsn, xid: answer };
+}
+
+async function ship(): Promise<void> {
+  const { code, said } = await shop.job('watch');
+  expect(code, said).toBe(0);
+}
+
+type Options = { readonly into?: 'scratch' | 'in-place'; readonly preview?: boolean };
+
+const request = (to: string, { into = 'scratch', preview = false }: Options = {}): Request => ({
+  ...{ verb: 'restore', app: 'shop', environment: 'prod', by: 'tests' },
+  ...{ to, into, preview, only: 'postgres', from: 'offsite' },
+});
+
+const inPlace = (to: string): Request => request(to, { into: 'in-place' });
+
+function restore(to: string, options: Options = {}): Promise<Asked> {
+  return ask(shop.host, request(to, options));
+}
+
+type Done = Extract<Event, { type: 'restore.done' }>;
+
+async function restored(to: string, options: Options = {}): Promise<Done> {
+  const { events, error } = await restore(to, options);
+  expect(error?.message).toBeUndefined();
+  const done = events.find((event) => event.type === 'restore.done');
+  if (done === undefined) throw new Error('nothing was restored');
+  return done;
+}
+
+/** What a query answers on restored data, which is removed afterwards. */
+async function onRestored(to: string, script: (psql: string, container: string) => string): Promise<string> {
+  const { path } = await restored(to);
+  const container = 'look';
+  try {
+    await shop.says(
+      `docker run --detach --name ${container} --network none --volume ${path}:/var/lib/postgresql/data ${IMAGE} >/dev/null
+       for i in $(seq 100); do docker exec ${container} pg_isready -q -U app && break; sleep 0.1; done`,
+    );
+    return await shop.says(script(`docker exec ${container} psql -X -A -t -U app -d app -c`, container));
+  } finally {
+    await shop.inside(`docker rm --force --volumes ${container}; rm -rf ${path}/..`);
+  }
+}
+
+const count = (to: string) => onRestored(to, (psql) => `${psql} 'SELECT count(*) FROM notes'`);
+
+/** What is left over of restorations, running or not. */
+const leftovers = () =>
+  shop.says(
+    'docker ps --all --quiet --filter label=slipway.drill; ls /var/lib/slipway/backup/shop/scratch | grep -v sweep || true',
+  );
+
+beforeAll(async () => {
+  shop = await backedUp({ name: NAME, demo: true });
+  await shop.sql('CREATE TABLE notes (id serial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp(), words text);');
+  await ship();
+  const { code, said } = await shop.job('full', 'postgres');
+  expect(code, said).toBe(0);
+}, 600_000);
+
+afterAll(async () => {
+  await shop?.[Symbol.asyncDispose]();
+});
+
+/** What the database holds, as its own tool writes it down, but for the lines that differ from run to run. */
+const dumpOf = (container: string) =>
+  `docker exec ${container} pg_dump -U app -d app | grep -v -e '^.restrict' -e '^.unrestrict' | sha256sum`;
+
+/** When a transaction was committed, as the log itself tells, which is not the restoration's own reading. */
+async function committedAt(xid: string): Promise<string> {
+  const file = await shop.sql('SELECT pg_walfile_name(pg_current_wal_insert_lsn());');
+  const waldump = `pg_waldump --path=/var/lib/postgresql/data/pg_wal --xid=${xid} --rmgr=Transaction ${file}`;
+  const said = await shop.says(`docker exec --env TZ=UTC ${DATABASE} ${waldump} 2>/dev/null | grep COMMIT`);
+  const [, date, time] = /COMMIT (\S+) (\S+) UTC/.exec(said) ?? [];
+  return `${date}T${time}Z`;
+}
+
+async function refusal(to: string): Promise<string> {
+  const { error } = await restore(to);
+  expect(error?.code).toBe('restore-refused');
+  return `${error?.message}\n${error?.hint}`;
+}
+
+test('every kind of target brings back exactly what was there', async () => {
+  const one = await mark('one');
+  const commit = await committedAt(one.xid);
+  await sleep(5);
+  const two = await mark('two');
+  await shop.sql("SELECT pg_create_restore_point('before Anna''s import');");
+  const three = await mark("three's");
+  const dump = await shop.says(dumpOf(DATABASE));
+  await ship();
+
+  expect(await count(one.at)).toBe(one.rows);
+  const before = Number(one.rows) - 1;
+  // The very microsecond of a commit counts it in.
+  expect(await count(commit)).toBe(one.rows);
+  const micros = String(Number(commit.slice(20, 26)) - 1).padStart(6, '0');
+  expect(await count(`${commit.slice(0, 20)}${micros}Z`)).toBe(String(before));
+  const kolkata = `'YYYY-MM-DD"T"HH24:MI:SS.US'`;
+  expect(
+    await count(
+      await shop.sql(`SELECT to_char('${two.at}'::timestamptz AT TIME ZONE 'Asia/Kolkata', ${kolkata}) || '+05:30';`),
+    ),
+  ).toBe(two.rows);
+  expect(await count("before Anna's import")).toBe(two.rows);
+  expect(await count(`lsn:${one.lsn}`)).toBe(one.rows);
+  expect(await count(`xid:${two.xid}`)).toBe(two.rows);
+  expect(
+    await onRestored('latest', (psql, container) => `${psql} 'SELECT count(*) FROM notes'; ${dumpOf(container)}`),
+  ).toBe(`${three.rows}\n${dump}`);
+  expect(await leftovers()).toBe('');
+});
+
+test('a moment after the last commit is what there was, and one that nothing is known of is refused', async () => {
+  const rows = await shop.sql('SELECT count(*) FROM notes;');
+  await sleep(1100);
+  const quiet = await shop.sql(`SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');`);
+  await sleep(1100);
+  await ship();
+  expect(await count(quiet)).toBe(rows);
+
+  expect(await refusal('2126-01-01T00:00:00Z')).toMatch(/after all that is kept[\s\S]*newest moment is 20/);
+  expect(await refusal('2016-01-01T00:00:00Z')).toMatch(/before all that is kept[\s\S]*oldest moment is 20/);
+  expect(await refusal('2026-01-01 12:00')).toContain('UTC');
+  expect(await refusal('no such point')).toContain('nothing that is kept');
+  expect(await refusal('lsn:FF/0')).toContain('There is: 0/');
+  expect(await leftovers()).toBe('');
+});
+
+test('log that is missing, changed or damaged is named, and no server starts on it', async () => {
+  await mark('before');
+  await shop.sql('SELECT pg_switch_wal();');
+  const kept = await mark('kept');
+  await shop.sql('SELECT pg_switch_wal();');
+  await mark('after');
+  await ship();
+  const objects = (
+    await shop.says(`cd ${OFFSITE}/vps/objects && find wal -type f ! -name '*.partial-*' | sort | tail -2`)
+  ).split('\n');
+  const [victim = '', last = ''] = objects;
+  expect(last).not.toBe('');
+  const path = `${OFFSITE}/vps/objects/${victim}`;
+  await shop.says(`mv ${path} /root/aside`);
+  const missing = await restore('latest');
+  expect(missing.error?.code).toBe('copy-broken');
+  expect(missing.error?.message).toContain(victim.replace(/\.[0-9a-f]{16}\.zst\.age$/, ''));
+  expect(missing.error?.hint).toContain('--to 20');
+
+  await shop.says(`cp /root/aside ${path} && printf X | dd of=${path} bs=1 seek=4000 conv=notrunc status=none`);
+  const changed = await restore('latest');
+  expect(changed.error?.code).toBe('copy-broken');
+  expect(changed.error?.message).toContain(victim);
+
+  // Sealed as it is in order, and yet no log: what was damaged before it was sealed.
+  const seal = `zstd -q -c /root/plain | age -r $(age-keygen -y /etc/slipway/backups/shop.key) > /root/sealed`;
+  const plain = victim.slice(victim.lastIndexOf('/') + 1, -25);
+  await shop.says(
+    `age -d -i /etc/slipway/backups/shop.key /root/aside | zstd -q -d -c > /root/plain
+     dd if=/dev/urandom of=/root/plain bs=1 seek=300 count=64 conv=notrunc status=none
+     ${seal}; rm ${path}; mv /root/sealed ${path.slice(0, path.lastIndexOf('/'))}/${plain}.$(sha256sum /root/sealed | cut -c1-16).zst.age`,
+  );
+  const damaged = await restore('latest');
+  expect(damaged.error?.code).toBe('copy-broken');
+  expect(damaged.error?.message).toContain(plain);
+
+  await shop.says(`rm ${path.slice(0, path.lastIndexOf('/'))}/${plain}.*; mv /root/aside ${path}`);
+  expect(await count(kept.at)).toBe(kept.rows);
+  expect(await leftovers()).toBe('');
+});
+
+describe('in place', () => {
+  const serves = () =>
+    shop.says('curl -sS -o /dev/null -w "%{http_code}" -k --resolve "x:443:127.0.0.1" https://x/ || true');
+  const rows = () => shop.sql('SELECT count(*) FROM notes;');
+  const settled = async () => {
+    expect(await shop.says('ls /var/lib/slipway/backup/shop/swap.json 2>/dev/null || true')).toBe('');
+    expect(await shop.says('ls /var/lib/slipway/slots/shop/maintenance 2>/dev/null || true')).toBe('');
+    expect(await shop.says(`docker inspect --format '{{.State.Health.Status}}' ${DATABASE}`)).toBe('healthy');
+    expect(await leftovers()).toBe('');
+  };
+
+  test('the database goes back to a moment, what was there is kept, and the log begins anew', async () => {
+    void serves;
+    const good = await mark('good');
+    await sleep(5);
+    const bad = await mark('bad');
+    await ship();
+    const preview = await restore(good.at, { into: 'in-place', preview: true });
+    const previewed = preview.events.find((event) => event.type === 'restore.previewed');
+    expect(previewed?.loses).toBeGreaterThan(0);
+    expect(await rows()).toBe(bad.rows);
+
+    const { before = '', leave } = await restored(good.at, { into: 'in-place' });
+    expect(await rows()).toBe(good.rows);
+    await settled();
+    expect(await shop.says(`ls ${before}/PG_VERSION`)).toContain(before);
+    expect(leave.join('\n')).toContain(before);
+    expect(await shop.sql('SELECT timeline_id FROM pg_control_checkpoint();')).toBe('2');
+    expect(await shop.sql('SHOW restore_command;')).toBe('');
+
+    // The log goes on in a generation of its own, with a full copy that the watch has asked for.
+    await shop.says('while pgrep -f "backup full shop" >/dev/null; do sleep 0.2; done');
+    const again = await mark('on the new timeline');
+    await sleep(5);
+    await mark('too late');
+    await ship();
+    expect(await count(again.at)).toBe(again.rows);
+    // What was given up is there as well.
+    expect(await count(bad.at)).toBe(bad.rows);
+    const between = new Date(Date.parse(bad.at) + 1500).toISOString();
+    expect(await refusal(between)).toMatch(/interrupted between 20.* and 20/);
+
+    await restored(again.at, { into: 'in-place' });
+    expect(await rows()).toBe(again.rows);
+    expect(await shop.sql('SELECT timeline_id FROM pg_control_checkpoint();')).toBe('3');
+    await settled();
+  });
+
+  test('killed at any moment, the next command finds one of the two and goes on with it', async () => {
+    await shop.says('while pgrep -f "backup full shop" >/dev/null; do sleep 0.2; done');
+    const old = await mark('the target');
+    await sleep(5);
+    const now = await mark('what is there now');
+    await ship();
+    for (const moment of ['postgres: replaying', `stopping ${DATABASE}`]) {
+      await ask(shop.host, inPlace(old.at), (event) => {
+        if (event.type === 'progress' && event.message === moment) killRunners(NAME);
+      }).catch(() => undefined);
+      await shop.converge();
+      expect([old.rows, now.rows]).toContain(await rows());
+      await settled();
+    }
+    // Between the two renames there is nothing at all in its place.
+    await ask(shop.host, inPlace(old.at), (event) => {
+      if (event.type === 'progress' && event.message === `stopping ${DATABASE}`) killRunners(NAME);
+    }).catch(() => undefined);
+    await shop.inside(
+      `docker stop ${DATABASE}; cd /srv/shop; [ -e postgres.restored ] && mv postgres $(jq -r .before /var/lib/slipway/backup/shop/swap.json); ls`,
+    );
+    await shop.converge();
+    expect([old.rows, now.rows]).toContain(await rows());
+    await settled();
+  });
+});
