@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fewAtOnce } from '#core/few-at-once';
 import type { Output, RunOptions } from '#core/run';
 import type { NewObject, Objects, StoredObject } from './objects.ts';
 
@@ -9,10 +10,12 @@ type Restic = (what: string, args: readonly string[], options?: RunOptions) => P
 /** What each tag of a snapshot says: an object that is in it, and its size. */
 const TAG = /^object=(?<size>\d+):(?<name>.+)$/;
 
+/** Each opens the repository by itself, which is work for a processor. */
+const AT_ONCE = 2;
+
 interface Snapshot {
   readonly id: string;
   readonly tags?: readonly string[];
-  readonly paths: readonly string[];
 }
 
 function objectsOf({ tags = [] }: Snapshot): readonly StoredObject[] {
@@ -60,24 +63,21 @@ export function restObjects(restic: Restic): Objects {
     list,
     async fetch(prefix, names, folder) {
       const wanted = new Set(names);
-      for (const snapshot of await snapshots()) {
-        const here = objectsOf(snapshot)
-          .filter(isBelow(prefix))
-          .map(({ name }) => name.slice(prefix.length + 1))
-          .filter((name) => wanted.has(name));
-        const [path] = snapshot.paths;
-        if (here.length === 0 || path === undefined) continue;
-        for (const name of here) {
-          wanted.delete(name);
-          const from = snapshot.paths.find((one) => one.endsWith(`/${name}`)) ?? path;
-          const target = join(folder, name);
-          const args = ['dump', '--no-lock', '--target', target, snapshot.id, from];
-          await restic('Fetching objects from', args, { timeout: 6 * 3600 }).catch(async (error) => {
-            await rm(target, { force: true });
-            throw error;
-          });
+      const found = (await snapshots()).flatMap((snapshot) => {
+        const here = objectsOf(snapshot).filter(isBelow(prefix));
+        const files = here.map(({ name }) => name.slice(prefix.length + 1)).filter((file) => wanted.delete(file));
+        return files.map((file) => ({ snapshot: snapshot.id, file }));
+      });
+      await fewAtOnce(AT_ONCE, found, async ({ snapshot, file }) => {
+        const target = join(folder, file);
+        try {
+          const args = ['dump', '--no-lock', '--target', target, snapshot, `/${file}`];
+          await restic('Fetching objects from', args, { timeout: 6 * 3600 });
+        } catch (error) {
+          await rm(target, { force: true });
+          throw error;
         }
-      }
+      });
     },
     async remove(prefix, names) {
       const gone = new Set(names.map((name) => `${prefix}/${name}`));

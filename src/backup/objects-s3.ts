@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Output, run } from '#core/run';
 import type { Objects, StoredObject } from './objects.ts';
+import { unanswered, whySilent } from './probe.ts';
 import type { Place } from './repository.ts';
 
 type S3Place = Extract<Place, { type: 's3' }>;
@@ -27,7 +28,7 @@ function environmentOf(
 
 /** A peer that says nothing is given up after a minute; a run that failed is tried again by the next job. */
 const PATIENCE = [
-  ...['--contimeout', '20s', '--timeout', '1m', '--retries', '2', '--low-level-retries', '3'],
+  ...['--contimeout', '20s', '--timeout', '1m', '--retries', '1', '--low-level-retries', '2'],
   ...['--config', '/dev/null', '--log-level', 'ERROR'],
 ];
 
@@ -37,19 +38,26 @@ const NO_FOLDER = 3;
 /** Objects in a bucket, by rclone: S3 itself makes each appear whole. */
 export function s3Objects(
   place: S3Place,
-  { ca, credentials }: { readonly ca?: string; readonly credentials: Readonly<Record<string, string>> },
+  credentials: Readonly<Record<string, string>>,
+  ca: string | undefined,
   must: Must,
 ): Objects {
   const env = environmentOf(place, credentials);
   const authority = ca === undefined ? [] : ['--ca-cert', ca];
   const at = (prefix: string): string =>
     `store:${[place.bucket, place.path, prefix].filter((part) => part !== '').join('/')}`;
-  const rclone = (args: readonly string[], timeout: number, names: readonly string[] = []): Promise<Output> =>
-    run(['rclone', ...PATIENCE, ...authority, ...args, ...(names.length === 0 ? [] : ['--files-from-raw', '-'])], {
-      env,
-      timeout,
-      ...(names.length === 0 ? {} : { input: `${names.join('\n')}\n` }),
-    });
+  const rclone = async (args: readonly string[], timeout: number, names: readonly string[] = []): Promise<Output> => {
+    const why = await whySilent(place);
+    if (why !== undefined) return unanswered(['rclone', ...args], why);
+    return run(
+      ['rclone', ...PATIENCE, ...authority, ...args, ...(names.length === 0 ? [] : ['--files-from-raw', '-'])],
+      {
+        env,
+        timeout,
+        ...(names.length === 0 ? {} : { input: `${names.join('\n')}\n` }),
+      },
+    );
+  };
 
   async function look(
     prefix: string,

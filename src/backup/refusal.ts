@@ -45,6 +45,17 @@ const OTHERWISE = 'Look at what the repository says; `deploy backup status` tell
 /** What restic means by its exit codes (its manual, "Exit codes"). */
 export const RESTIC_EXIT = { noRepository: 10, locked: 11, wrongKey: 12 } as const;
 
+/** restic's last line as it is where it was asked for JSON. */
+function inWords(lines: string): string {
+  return lines
+    .split('\n')
+    .map((line) => {
+      if (!line.startsWith('{"message_type":"exit_error"')) return line;
+      return (JSON.parse(line) as { readonly message: string }).message;
+    })
+    .join('\n');
+}
+
 /** A failure of a repository, with its last words, the next thing to do, and no secret in it. */
 export function refusalOf(what: string, output: Output, repository: Repository, login: Login | undefined): DeployError {
   const server = serverOf(repository);
@@ -56,7 +67,7 @@ export function refusalOf(what: string, output: Output, repository: Repository, 
     });
   }
   if (/Resolving password failed/.test(output.stderr)) return absentKey();
-  const words = redactor(Object.values(repository.credentials))(lastLines(output));
+  const words = redactor(Object.values(repository.credentials))(inWords(lastLines(output)));
   const how = timedOut ? 'did not end in time, the server does not answer' : `failed (exit ${exitCode ?? 'unknown'})`;
   const hint = timedOut
     ? 'See that the server answers this host; nothing is lost meanwhile, and what is missing is sent with the next run.'

@@ -1,6 +1,7 @@
 import { DeployError } from '#core/errors';
 import type { Output, RunOptions } from '#core/run';
 import type { Host } from '#resources/resource';
+import { unanswered, whySilent } from './probe.ts';
 import { RESTIC_EXIT } from './refusal.ts';
 import type { Place } from './repository.ts';
 
@@ -88,6 +89,8 @@ export function resticOn(
     options,
     argv: (args) => ['restic', '--retry-lock', PATIENCE, ...general, ...args],
     async run(args, runOptions = {}) {
+      const why = await whySilent(place);
+      if (why !== undefined) return unanswered(['restic', ...args], why);
       const first = await begin([], args, runOptions);
       if (first.exitCode !== RESTIC_EXIT.locked) return first;
       // Takes only locks whose process on this host has ended, and very old ones.

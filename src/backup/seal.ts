@@ -4,6 +4,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline as pump } from 'node:stream/promises';
 import { DeployError } from '#core/errors';
+import { fewAtOnce } from '#core/few-at-once';
 import { pipeline } from '#core/pipeline';
 import { syncFolder } from '#release/durable';
 
@@ -45,21 +46,6 @@ async function digestOf(file: string): Promise<string> {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Runs over all, a few at a time, and keeps their order. The first that fails ends it. */
-async function overAll<T, R>(all: readonly T[], act: (one: T) => Promise<R>): Promise<readonly R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < all.length) {
-      const index = next++;
-      results[index] = await act(all[index] as T);
-    }
-  };
-  const workers = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
-  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
-  return results;
-}
-
 async function sealOne(recipient: string, file: string, folder: string, name: string): Promise<string> {
   const draft = join(folder, `.${name}.part`);
   try {
@@ -88,7 +74,7 @@ async function sealOne(recipient: string, file: string, folder: string, name: st
 export async function seal(recipient: string, files: readonly string[], folder: string): Promise<readonly string[]> {
   if (files.length === 0) return [];
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const sealed = await overAll(files, (file) => sealOne(recipient, file, folder, basename(file)));
+  const sealed = await fewAtOnce(AT_ONCE, files, (file) => sealOne(recipient, file, folder, basename(file)));
   await syncFolder(folder);
   return sealed;
 }
@@ -127,5 +113,5 @@ async function openOne(key: string, file: string, folder: string): Promise<strin
 export async function unseal(key: string, files: readonly string[], folder: string): Promise<readonly string[]> {
   if (files.length === 0) return [];
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  return overAll(files, (file) => openOne(key, file, folder));
+  return fewAtOnce(AT_ONCE, files, (file) => openOne(key, file, folder));
 }

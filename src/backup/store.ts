@@ -69,6 +69,9 @@ export interface Store {
   remove(names: readonly string[]): Promise<string | undefined>;
 }
 
+/** Seconds for a look whether a repository is there and ours. */
+const LOOK = 90;
+
 /** How restic is told to reach a repository. */
 export interface Access {
   readonly options: readonly string[];
@@ -112,7 +115,14 @@ export async function openStore(
   };
   const resticAt = (folder: string): Restic => {
     const at = below(place, name, folder);
-    return resticOn(host, { repository: resticUrl(at), place, password, name, options, credentials });
+    return resticOn(host, {
+      repository: resticUrl(at),
+      place,
+      password,
+      name,
+      options,
+      credentials,
+    });
   };
   const snapshotsOf = resticAt('restic');
   const { run: restic } = snapshotsOf;
@@ -124,7 +134,7 @@ export async function openStore(
       case 'local':
         return localObjects(at.path);
       case 's3':
-        return s3Objects(at, { credentials, ...(ca === undefined ? {} : { ca }) }, must);
+        return s3Objects(at, credentials, ca, must);
       case 'sftp':
         return sftpObjects(login as Login, at, must);
       case 'rest':
@@ -134,7 +144,7 @@ export async function openStore(
   const objects = objectsAt();
 
   async function lookAt(run: Restic['run']): Promise<Held> {
-    const output = await run(['cat', 'config', '--no-lock']);
+    const output = await run(['cat', 'config', '--no-lock'], { timeout: LOOK });
     await login?.noticeNewKey();
     if (output.exitCode === 0) return 'ours';
     if (output.exitCode === RESTIC_EXIT.noRepository) return 'none';
@@ -207,7 +217,9 @@ export async function openStore(
         for (const [prefix, files] of byPrefix(names)) await objects.remove(prefix, files);
         return undefined;
       } catch (error) {
-        if (error instanceof DeployError && NO_RIGHT.test(error.message)) return error.message;
+        const why =
+          error instanceof DeployError ? error.message.split('\n').find((line) => NO_RIGHT.test(line)) : undefined;
+        if (why !== undefined) return `This host may not delete in ${title}: ${why.trim()}`;
         throw error;
       }
     },
