@@ -99,7 +99,13 @@ export async function answerRelease(request: ReleaseRequest, facts: Facts, ear: 
       const { app } = request;
       return look(facts, tell, async (host) => {
         const { releases, ...rest } = await listReleases(host, app);
-        return { type: 'releases.listed', app, ...rest, releases: [...releases] };
+        const { readRestorePoints } = await import('#backup/restore-points');
+        const points = await readRestorePoints(app);
+        const marked = releases.map((one) => {
+          const at = points.findLast(({ release }) => release === one.id)?.at;
+          return at === undefined ? one : { ...one, marked: at };
+        });
+        return { type: 'releases.listed', app, ...rest, releases: marked };
       });
     }
     case 'history':

@@ -110,6 +110,8 @@ export const listedReleaseSchema = z.strictObject({
   canary: canarySchema.optional(),
   /** The release that served when this one came. */
   previous: z.string().optional(),
+  /** ISO 8601: when the data was marked before this one began, up to which a rollback with the database goes back. */
+  marked: z.string().optional(),
 });
 export type ListedRelease = z.infer<typeof listedReleaseSchema>;
 

@@ -8,7 +8,7 @@ import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
-import { type Base, type Catalogue, logPrefix, readCatalogue } from './catalogue.ts';
+import { type Base, type Catalogue, isComplete, logPrefix, readCatalogue } from './catalogue.ts';
 import { beginsAt, type Candidate, candidatesFor, type Range, rangeOf } from './choose.ts';
 import { fetchBase, fetchLog } from './fetch.ts';
 import { readGeneration } from './generation.ts';
@@ -106,7 +106,7 @@ function beyond(
     });
   }
   if (target.kind === 'time') {
-    const next = catalogue.bases.find((one) => one.lacks.length === 0 && beginsAt(one) > target.moment);
+    const next = catalogue.bases.find((one) => isComplete(one) && beginsAt(one) > target.moment);
     const asked = formatMoment(target.moment);
     return next === undefined
       ? refuse(`${asked} is after all that is kept.`, `The newest moment is ${newest}; \`--to latest\` restores it.`)
@@ -203,13 +203,25 @@ async function tryCandidate(
   };
 }
 
+/** After a disaster the newest copy is of what was set up since, and what is wanted is hardly that. */
+function warnOfOthers(host: Host, chosen: Base | undefined, { bases }: Catalogue): void {
+  const other = bases.findLast((base) => isComplete(base) && base.note.systemId !== chosen?.note.systemId);
+  if (other === undefined) return;
+  host.warn(
+    `The newest copy is of another cluster than that of ${other.note.at}, which was not made from it.`,
+    'To restore that one, name a moment of it with --to.',
+  );
+}
+
 /** Finds where restoring has to begin and to end; the log for it is on this machine and sound afterwards. */
 async function findWay(backups: Backups, source: PostgresSource, asked: Asked): Promise<Way> {
   const target = parseTarget(asked.to, zone());
   asked.phase('choosing a copy');
   const catalogue = await readCatalogue(backups, source, asked.store);
+  const candidates = candidatesFor(target, catalogue);
+  if (target.kind === 'latest') warnOfOthers(backups.host, candidates[0]?.base, catalogue);
   let refused: DeployError | undefined;
-  for (const candidate of candidatesFor(target, catalogue)) {
+  for (const candidate of candidates) {
     const way = await tryCandidate(backups, source, catalogue, candidate, target, asked);
     if (!(way instanceof DeployError)) return way;
     refused ??= way;

@@ -3,6 +3,7 @@ import { hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { projectDirectory } from '#cli/project';
+import { momentText } from '#cli/restore-text';
 import { ago, shareText } from '#cli/status-text';
 import type { Verb } from '#cli/verb';
 import { EXIT } from '#core/error-codes';
@@ -27,10 +28,11 @@ async function releases(name: string, options: ReleasesOptions): Promise<number>
     else {
       const all = listed?.releases ?? [];
       const tags = Math.max(8, ...all.map(({ tag }) => tag.length));
-      const lines = all.map(({ id, tag, createdAt, by, state, canary }) => {
+      const lines = all.map(({ id, tag, createdAt, by, state, canary, marked }) => {
         const share = canary === undefined ? '' : paint.yellow(`  ${shareText(canary, Date.now())}`);
+        const point = marked === undefined ? '' : paint.dim(`  data marked ${momentText(marked)}`);
         const age = `${ago(Date.now() - Date.parse(createdAt))} ago`;
-        return `  ${colours[state](state.padEnd(7))} ${paint.bold(tag.padEnd(tags))}  ${id}  ${age.padEnd(11)} ${paint.dim(by)}${share}`;
+        return `  ${colours[state](state.padEnd(7))} ${paint.bold(tag.padEnd(tags))}  ${id}  ${age.padEnd(11)} ${paint.dim(by)}${share}${point}`;
       });
       const shown = lines.length === 0 ? ['  nothing was released yet'] : lines;
       process.stdout.write(`${paint.bold(host)}\n${shown.join('\n')}\n`);
@@ -48,7 +50,7 @@ export const verb: Verb = {
       .option('--project <folder>', 'the folder that holds inventory/')
       .addHelpText(
         'after',
-        '\nlive serves; canary serves some of the clients; warm still runs and takes over at once; kept is started again by\na rollback; failed never served.',
+        '\nlive serves; canary serves some of the clients; warm still runs and takes over at once; kept is started again by\na rollback; failed never served.\nmarked: where the database stood when a release began, for `rollback --with-database`.',
       )
       .action(async (environment: string, options: ReleasesOptions) => {
         process.exitCode = await releases(environment, options);
