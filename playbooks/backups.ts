@@ -134,7 +134,7 @@ export const backups = definePlaybook({
     const settings = settingsOf(context);
     if (settings === undefined || settings.sources.length === 0) return [];
     return [
-      ...packages(context, ['age', 'cron', 'rclone', 'restic', 'sqlite3', 'zstd']),
+      ...packages(context, ['age', 'cron', 'rclone', 'restic', 'zstd']),
       systemdUnit({ name: 'cron.service', enabled: true, active: 'started' }),
       backup(settings, { sensitive: true }),
       ...scheduleOf(settings).map((scheduled) => cronOf(settings.app, scheduled)),

@@ -106,7 +106,7 @@ async function load(backups: Backups, source: Mariadb, { snapshot, note }: Found
   const name = `slipway-restore-${randomBytes(4).toString('hex')}`;
   const { type } = source;
   const server: Server = { type, container: name, user: 'root' };
-  phase('make an empty server');
+  phase('making an empty server');
   await using _server = await serve(backups, {
     ...{ berth: { name, options: labels }, data, mount: MOUNT, command: QUIET },
     image: await imageFor(host, source, note.image),
@@ -115,7 +115,7 @@ async function load(backups: Backups, source: Mariadb, { snapshot, note }: Found
     // While it is made ready it is only reached by its socket.
     answers: () => isAlive(host, server, ['--protocol=tcp', '--host=127.0.0.1']),
   });
-  phase('take in the dump');
+  phase('taking in the dump');
   const dump = store.direct.argv(['dump', snapshot, note.root]);
   const client = programOf(server, 'client', ['--default-character-set=utf8mb4']);
   const { ok, why } = await pipeline([dump, client.argv], { env: store.direct.environment, timeout: LONG });
@@ -128,7 +128,7 @@ async function load(backups: Backups, source: Mariadb, { snapshot, note }: Found
       },
     );
   }
-  await host.must(['docker', 'stop', '--timeout', '600', name], { timeout: 660 });
+  await host.must(['docker', 'stop', '-t', '600', name], { timeout: 660 });
   return data;
 }
 
@@ -173,13 +173,12 @@ const recipe: Recipe<Mariadb> = {
     return serve(backups, {
       ...{ berth, data, mount: MOUNT, user: { uid, gid } },
       image: await imageFor(host, source, noteSchema.parse(kept).image),
-      // The passwords of then need not be those of now.
-      command: [...QUIET, '--skip-grant-tables', '--skip-networking'],
-      answers: () => isAlive(host, { type: source.type, container: berth.name, user: 'root' }),
+      command: QUIET,
+      answers: () => isAlive(host, { ...source, container: berth.name }),
     });
   },
-  async prove({ host }, { type }, container, _data, note) {
-    const server: Server = { type, container, user: 'root' };
+  async prove({ host }, source, container, _data, note) {
+    const server: Server = { ...source, container };
     return [await checkTables(host, server), await checkRows(host, server, note.counts)];
   },
   // Indexes are not in a dump, and an empty server has files of its own.

@@ -1,5 +1,5 @@
 import { chown, link, mkdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DeployError } from '#core/errors';
 import type { DrillCheck, SourceOf } from '#protocol/backup';
 import type { Host } from '#resources/resource';
@@ -10,7 +10,7 @@ import { giveTo, imageFor, serve } from './copies/serve.ts';
 import type { Held } from './copies/take.ts';
 import type { Backups } from './engine.ts';
 import { imageOf } from './postgres/image.ts';
-import { askRedis, checkDump, parseInfo, save } from './redis/server.ts';
+import { askRedis, checkDump, parseInfo, pingRedis, type Server, save } from './redis/server.ts';
 
 type Redis = SourceOf<'redis'>;
 
@@ -20,6 +20,8 @@ const MOUNT = '/data';
 
 /** In the data folder, since a second name for a file must lie on the same disk as the first. */
 const COPY = '.slipway-copy';
+
+const SETTINGS = '/slipway/redis.conf';
 
 /** Since this version the append-only file is a folder with a manifest. */
 const PARTED = 7;
@@ -93,13 +95,13 @@ async function layOut(data: string, aof: boolean, version = '0'): Promise<void> 
 }
 
 /** What a check of the restored snapshot found, and what the server then held. */
-async function prove({ host }: Backups, container: string, aof: boolean, note: Note): Promise<readonly DrillCheck[]> {
+async function prove(host: Host, server: Server, aof: boolean, note: Note): Promise<readonly DrillCheck[]> {
   const { keys = 0, expiring = 0 } = note.counts;
   const parted = Number.parseInt(note.version ?? '0', 10) >= PARTED;
   const path = !aof ? DUMP : parted ? `${APPENDED}/${BASE}` : 'appendonly.aof';
   return [
     await checked('redis-check-rdb', async () => {
-      const found = await checkDump(host, container, `${MOUNT}/${path}`);
+      const found = await checkDump(host, server.container, `${MOUNT}/${path}`);
       const isWell = found.isWell && found.keys === keys;
       return {
         isWell,
@@ -107,7 +109,7 @@ async function prove({ host }: Backups, container: string, aof: boolean, note: N
       };
     }),
     await checked('keys', async () => {
-      const held = Number(await askRedis(host, { container }, ['DBSIZE']));
+      const held = Number(await askRedis(host, server, ['DBSIZE']));
       // Those that had a time may have met it since.
       const isWell = held <= keys && held >= keys - expiring;
       const gone = held < keys ? `; ${expiring} had a time to go` : '';
@@ -116,12 +118,18 @@ async function prove({ host }: Backups, container: string, aof: boolean, note: N
   ];
 }
 
+/** What a server on restored data is told: it is asked as the one in use is, and writes nothing by itself. */
+function redisSettings({ aof, password }: Pick<Redis, 'aof' | 'password'>): string {
+  const lines = [`dir ${MOUNT}`, 'save ""', 'protected-mode no', `appendonly ${aof ? 'yes' : 'no'}`];
+  return `${[...lines, ...(password === undefined ? [] : [`requirepass ${JSON.stringify(password)}`])].join('\n')}\n`;
+}
+
 const recipe: Recipe<Redis> = {
   hold,
   async bring(_backups, { aof }, { snapshot, note }, { store, folder, phase }) {
     const data = join(folder, 'data');
     const checks = [await fetchTree(store, snapshot, note.root, data)];
-    phase('lay it out');
+    phase('laying it out');
     const { uid, gid } = await stat(join(data, DUMP));
     await layOut(data, aof, note.version);
     await giveTo(data, { uid, gid });
@@ -130,17 +138,19 @@ const recipe: Recipe<Redis> = {
   async revive(backups, source, { data, kept }, berth) {
     const { host } = backups;
     const { uid, gid } = await stat(data);
+    const { aof, password } = source;
+    const settings = join(dirname(data), 'redis.conf');
+    await writeFile(settings, redisSettings({ aof, password }), { mode: 0o600 });
+    await chown(settings, uid, gid);
     return serve(backups, {
       ...{ berth, data, mount: MOUNT, user: { uid, gid } },
       image: await imageFor(host, source, noteSchema.parse(kept).image),
-      command: ['redis-server', '--dir', MOUNT, '--save', '', '--appendonly', source.aof ? 'yes' : 'no'],
-      async answers() {
-        const { stdout } = await host.run(['docker', 'exec', berth.name, 'redis-cli', '--raw', 'PING']);
-        return stdout.trim() === 'PONG';
-      },
+      files: { [settings]: SETTINGS },
+      command: ['redis-server', SETTINGS],
+      answers: async () => (await pingRedis(host, { container: berth.name, password })) === 'PONG',
     });
   },
-  prove: (backups, { aof }, container, _data, note) => prove(backups, container, aof, note),
+  prove: ({ host }, { aof, password }, container, _data, note) => prove(host, { container, password }, aof, note),
   sizeOf: (bytes) => bytes,
 };
 

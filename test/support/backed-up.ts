@@ -28,6 +28,8 @@ export interface Wanted {
   readonly postgres?: Keys;
   readonly accessories?: Readonly<Record<string, Keys>>;
   readonly services?: Readonly<Record<string, Keys>>;
+  /** Further secrets, by their names in the inventory. */
+  readonly secrets?: Readonly<Record<string, string>>;
   /** Whether cron starts the jobs too; left out, nothing runs but what a test runs, so that no run meets another. */
   readonly crons?: boolean;
   /** With the packages, but without the `backup` resource: a host that gets it later. */
@@ -124,7 +126,9 @@ function declaredOn(context: PlaybookContext, { demo, crons, withoutBackups }: W
 }
 
 async function convergeTo(host: OnHost, project: Project, sandbox: SandboxHost, wanted: Wanted) {
-  project.write('prod', inventoryOf(sandbox, wanted), 'POSTGRES_PASSWORD=sesame\n');
+  const secrets = Object.entries({ POSTGRES_PASSWORD: 'sesame', ...wanted.secrets });
+  const lines = secrets.map(([name, value]) => `${name}='${value}'\n`);
+  project.write('prod', inventoryOf(sandbox, wanted), lines.join(''));
   const environment = await loadEnvironment(project.folder, 'prod');
   const { facts } = await host.plan([]);
   const declared = declaredOn({ environment, host: 'vps', facts, render }, wanted);

@@ -96,10 +96,10 @@ export function copiedWhole<S extends Exclude<Source, { type: 'postgres' }>>(rec
       return (await choose(source, wish)).prospect;
     },
     async restore(backups, source, wish) {
-      wish.phase('find the copy');
+      wish.phase('finding the copy');
       const { copy, prospect: foreseen } = await choose(source, wish);
       const note = await openNote(backups, source.name, wish.store, copy.note);
-      wish.phase('bring the copy');
+      wish.phase('bringing the copy');
       const brought = await bring(backups, source, { snapshot: copy.snapshot, note }, wish);
       return { ...foreseen, ...brought, kept: note };
     },

@@ -42,7 +42,7 @@ export async function fetchTree(
   const began = performance.now();
   const some = only.flatMap((pattern) => ['--include', pattern]);
   const output = await store.restic(
-    ['restore', `${snapshot}:${path}`, '--target', folder, '--verify', '--json', '--quiet', ...some],
+    ['restore', `${snapshot}:${path}`, '--target', folder, '--verify', '--sparse', '--json', '--quiet', ...some],
     { timeout: LONG },
   );
   if (output.exitCode !== 0) {

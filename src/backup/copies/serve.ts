@@ -22,6 +22,8 @@ export interface Serving {
   /** Where the container finds it. */
   readonly mount: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Files beside it that it reads: where each lies, and where the container finds it. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly command: readonly string[];
   /** Whether it answers by now. */
   readonly answers: () => Promise<boolean>;
@@ -71,7 +73,7 @@ async function untilAnswers(host: Host, name: string, answers: () => Promise<boo
 
 /** Starts a server on restored data, cut off from every network, and waits until it answers. */
 export async function serve({ host }: Backups, serving: Serving): Promise<Revived> {
-  const { berth, image, user, data, mount, env = {}, command, answers } = serving;
+  const { berth, image, user, data, mount, env = {}, files = {}, command, answers } = serving;
   const { name, options } = berth;
   const began = performance.now();
   try {
@@ -81,6 +83,7 @@ export async function serve({ host }: Backups, serving: Serving): Promise<Revive
         ...(user === undefined ? [] : ['--user', `${user.uid}:${user.gid}`, '--cap-drop', 'ALL']),
         ...['--security-opt', 'no-new-privileges:true'],
         ...Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+        ...Object.entries(files).flatMap(([path, inside]) => ['--volume', `${path}:${inside}:ro`]),
         ...['--volume', `${data}:${mount}`, image, ...command],
       ],
       { timeout: 900 },

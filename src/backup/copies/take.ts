@@ -2,7 +2,7 @@ import type { Backups, Done } from '#backup/engine';
 import { expendable, type Keeping } from '#backup/retention';
 import { copyMissing, tagOf, takeSnapshot } from '#backup/snapshots';
 import type { Store } from '#backup/store';
-import { DeployError } from '#core/errors';
+import { asDeployError, DeployError } from '#core/errors';
 import type { Source } from '#protocol/backup';
 import { idOf, readCopies, type Stored, tagsOf } from './catalogue.ts';
 import { copyNotes, type Note, putNote } from './note.ts';
@@ -76,8 +76,7 @@ async function trying(repository: Done['repository'], act: () => Promise<Done>):
   try {
     return await act();
   } catch (error) {
-    if (!(error instanceof DeployError)) throw error;
-    return { ...(repository === undefined ? {} : { repository }), why: error.message };
+    return { ...(repository === undefined ? {} : { repository }), why: asDeployError(error).message };
   }
 }
 

@@ -1,32 +1,41 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
-import { lastLines } from '#core/run';
-import type { SourceOf } from '#protocol/backup';
+import { lastLines, type Output } from '#core/run';
 import type { Host } from '#resources/resource';
 
-type Server = Pick<SourceOf<'redis'>, 'container' | 'password'>;
+/** A server, and what it asks for. */
+export interface Server {
+  readonly container: string;
+  readonly password?: string | undefined;
+}
 
 /** Seconds that a save may take, and milliseconds between looks at it. */
 const LIMIT = 3 * 3600;
 const PAUSE = 250;
 
-/** Asks a server one thing; the password goes through the environment, which no list of processes shows. */
-export async function askRedis(host: Host, { container, password }: Server, words: readonly string[]): Promise<string> {
+const REFUSED = /^(?:\(error\) )?(?:[A-Z]*ERR|NOAUTH|WRONGPASS|NOPERM|MISCONF|LOADING) /;
+
+// The password goes through the environment, which no list of processes shows.
+function redisCli(host: Host, { container, password }: Server, words: readonly string[]): Promise<Output> {
   const secret = password === undefined ? [] : ['--env', 'REDISCLI_AUTH'];
-  const output = await host.run(
-    ['docker', 'exec', '--interactive', ...secret, container, 'redis-cli', '--raw', ...words],
-    password === undefined ? {} : { env: { REDISCLI_AUTH: password } },
-  );
+  return host.run(['docker', 'exec', '--interactive', ...secret, container, 'redis-cli', '--raw', ...words], {
+    env: password === undefined ? {} : { REDISCLI_AUTH: password },
+  });
+}
+
+/** Asks a server one thing; rejects with its own words where it refuses. */
+export async function askRedis(host: Host, server: Server, words: readonly string[]): Promise<string> {
+  const output = await redisCli(host, server, words);
   const said = output.stdout.trim();
-  if (output.exitCode === 0 && !/^(?:\(error\) )?(?:[A-Z]+ERR|ERR|NOAUTH|WRONGPASS|NOPERM|MISCONF|LOADING) /.test(said))
-    return said;
-  throw new DeployError(
-    'backup-failed',
-    `Redis in ${container} did not do as told (${words[0]}): ${lastLines(output)}`,
-    {
-      hint: `\`docker logs ${container}\` on the host shows what it says.`,
-    },
-  );
+  if (output.exitCode === 0 && !REFUSED.test(said)) return said;
+  throw new DeployError('backup-failed', `Redis in ${server.container} refused ${words[0]}: ${lastLines(output)}`, {
+    hint: `\`docker logs ${server.container}\` on the host shows what it says.`,
+  });
+}
+
+/** What a server answers to PING, if anything: while it loads its data, that it does. */
+export async function pingRedis(host: Host, server: Server): Promise<string> {
+  return (await redisCli(host, server, ['PING'])).stdout.trim();
 }
 
 /** What `INFO` tells, as pairs. */

@@ -1,4 +1,4 @@
-import { lstat, mkdir, realpath, rename } from 'node:fs/promises';
+import { lstat, mkdir, realpath, rename, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
@@ -114,7 +114,10 @@ export async function copyDatabase(
   return rows;
 }
 
-/** Puts a restored copy where the database belongs. */
+/** Puts a restored copy where the database belongs; the folder stays as old as it was. */
 export async function putDatabase(copy: string, root: string, path: string): Promise<void> {
-  await rename(copy, join(root, path));
+  const place = join(root, path);
+  const { atime, mtime } = await lstat(dirname(place));
+  await rename(copy, place);
+  await utimes(dirname(place), atime, mtime);
 }
