@@ -130,7 +130,7 @@ function lateAlarms(seen: Seen, scheduled: Scheduled, own: readonly BackupRecord
   return [
     {
       ...aboutSource(scheduled),
-      message: `${jobText(scheduled)} was due ${momentOf(due)} and did not run.`,
+      message: `${jobText(scheduled)} was due ${momentOf(due)} and did not run to its end.`,
       hint: `Make up for it with \`${again(seen, scheduled)}\`; \`journalctl --unit=cron\` on the host says why.`,
     },
   ];

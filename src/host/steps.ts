@@ -29,7 +29,9 @@ export function removes(owned: Owned): boolean {
 
 /** A leftover, as a line of the plan. */
 export function removalStep(owned: Owned): Step {
-  const summary = removes(owned) ? 'remove' : 'stop managing it (it was there before)';
+  const { leaves } = kindOf(owned.kind);
+  const removal = leaves === undefined ? 'remove' : `remove; ${leaves}`;
+  const summary = removes(owned) ? removal : 'stop managing it (it was there before)';
   return {
     action: 'remove',
     resource: keyOf(owned),

@@ -18,5 +18,6 @@ export const backupKind = defineKind({
   },
   apply: async (host, props) => (await load()).install(host, props),
   footprint: ({ app }) => ({ app }),
+  leaves: 'its copies, their key and their records stay',
   remove: async (host, { app }) => (await load()).uninstall(host, String(app)),
 });

@@ -125,6 +125,8 @@ export interface Kind<Schema extends z.ZodType<object>, S, P = z.output<Schema>>
    * `remove`, for kinds that bring back what was there.
    */
   readonly preexisting?: 'release' | 'remove';
+  /** What stays on the host when it is removed, in the words of the plan. */
+  readonly leaves?: string;
   /** How the plan calls its creation; `create` by default. */
   readonly verb?: 'create' | 'release';
 }

@@ -116,7 +116,9 @@ test('a run that did not happen is told ten minutes after it was due, and over w
       seenAt(now, { records: [...dues.filter((one) => Date.parse(one.at) + 90_000 < now), ...yesterday, ...more] }),
     );
   expect(at(due + 9 * MINUTE)).toEqual([]);
-  expect(at(due + 11 * MINUTE)).toEqual(['The job full of postgres was due 2026-02-02 02:00 UTC and did not run.']);
+  expect(at(due + 11 * MINUTE)).toEqual([
+    'The job full of postgres was due 2026-02-02 02:00 UTC and did not run to its end.',
+  ]);
   expect(at(due + 31 * MINUTE, recordOf({ job: 'full', source: 'postgres', schedule: '' }, due + 28 * MINUTE))).toEqual(
     [],
   );
