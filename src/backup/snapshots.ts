@@ -71,7 +71,8 @@ function failure(what: string, output: Output): DeployError {
   const fatal = messagesOf(stderr).findLast((one) => one.message_type === 'exit_error')?.message;
   const said = saidBy(stderr).trim().split('\n').slice(-5).join('\n');
   const words = said === '' ? (fatal ?? lastLines(output)) : said;
-  const how = timedOut ? 'did not end in time' : `failed (exit ${exitCode ?? 'unknown'})`;
+  const ended = exitCode === null ? 'was killed' : `failed (exit ${exitCode})`;
+  const how = timedOut ? 'did not end in time' : ended;
   return new DeployError('backup-failed', `${what} ${how}:\n${words}`, {
     hint: 'Mend what its last lines name; the copies made before are untouched. `deploy backup now` tries again.',
   });

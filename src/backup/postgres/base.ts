@@ -51,8 +51,10 @@ export function copyOptions(user: string, id: string, log: 'fetch' | 'none'): re
   ];
 }
 
-/** A program of PostgreSQL's in the words that `positionsIn` reads, and known to the server by our name. */
-export const IN_OUR_WORDS = ['LC_ALL=C', `PGAPPNAME=${APPLICATION}`] as const;
+/** What a program of PostgreSQL's speaks in the words that `positionsIn` reads by, and is known to the server by. */
+export function inOurWords(application: string): readonly string[] {
+  return ['LC_ALL=C', `PGAPPNAME=${application}`];
+}
 
 /** The tablespaces that lie outside of the data directory. */
 export async function tablespacesOf(
@@ -82,7 +84,7 @@ async function stream(
   log: 'fetch' | 'none',
 ): Promise<Copied> {
   const file = `${source.name}.tar`;
-  const program = [...IN_OUR_WORDS, 'pg_basebackup', ...copyOptions(source.user, id, log), '--pgdata=-'];
+  const program = [...inOurWords(APPLICATION), 'pg_basebackup', ...copyOptions(source.user, id, log), '--pgdata=-'];
   const command = pgCommand(source.container, 'env', program);
   const { snapshot, bytes, added, said } = await takeSnapshot(store, 'The copy', tags, [
     ...['--stdin-filename', file, '--stdin-from-command', '--', ...command],
@@ -114,7 +116,7 @@ async function stage(
   const output = await host.must(
     [
       ...['docker', 'run', '--rm', '--user', '0:0', ...scratch.labels, '--network', `container:${source.container}`],
-      ...['--volume', `${scratch.folder}:/copy`, ...IN_OUR_WORDS.flatMap((variable) => ['--env', variable])],
+      ...['--volume', `${scratch.folder}:/copy`, ...inOurWords(APPLICATION).flatMap((variable) => ['--env', variable])],
       ...['--entrypoint', 'pg_basebackup', image.id, ...copyOptions(source.user, id, log)],
       ...['--host=127.0.0.1', `--port=${row?.[1]}`, '--pgdata=/copy/base'],
     ],

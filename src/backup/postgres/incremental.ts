@@ -8,13 +8,16 @@ import { asDeployError, DeployError } from '#core/errors';
 import { pipeline } from '#core/pipeline';
 import { lastLines } from '#core/run';
 import type { PostgresSource } from '#protocol/backup';
-import { copyOptions, IN_OUR_WORDS, positionsIn, serverNow, tablespacesOf } from './base.ts';
+import { copyOptions, inOurWords, positionsIn, serverNow, tablespacesOf } from './base.ts';
 import { type Base, isComplete, readCatalogue } from './catalogue.ts';
 import { deliver, idAt, type Made, makeInFirst, putNote, tagsOf } from './deliver.ts';
 import { detailsOf, noteOf, type Subject, subjectOf, takeFull } from './full.ts';
 import type { BaseNote } from './notes.ts';
 import { needRoom } from './room.ts';
 import { query } from './server.ts';
+
+/** What the server knows our incremental copies by: another name than a full's, which ends what is left of its own. */
+const APPLICATION = 'slipway-incremental';
 
 /** The first version that can say which blocks have changed. */
 const SINCE = 17;
@@ -105,7 +108,11 @@ async function take(
   // In a container of its own: the manifest of the full has to be where pg_basebackup can read it.
   const command = [
     ...['docker', 'run', '--rm', '--user', '0:0', ...scratch.labels, '--network', `container:${source.container}`],
-    ...['--volume', `${scratch.folder}:/copy:ro`, ...IN_OUR_WORDS.flatMap((variable) => ['--env', variable])],
+    ...[
+      '--volume',
+      `${scratch.folder}:/copy:ro`,
+      ...inOurWords(APPLICATION).flatMap((variable) => ['--env', variable]),
+    ],
     ...['--entrypoint', 'pg_basebackup', subject.image.id, ...copyOptions(source.user, id, 'fetch')],
     ...['--host=127.0.0.1', `--port=${port}`, '--incremental=/copy/full/backup_manifest', '--pgdata=-'],
   ];
