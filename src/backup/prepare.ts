@@ -31,7 +31,7 @@ async function firstKey(host: Host, settings: BackupSettings): Promise<void> {
   }
   host.warn(
     'The backups are encrypted with a key that is on this host alone. If the host is lost, they cannot be opened.',
-    `Take a copy now: \`deploy backup key show ${settings.environment}\`, and keep it where the host's end is not its end.`,
+    `Take a copy now: \`deploy backup key show ${settings.environment}\`, and keep it somewhere that does not go with the host.`,
   );
 }
 

@@ -107,8 +107,12 @@ async function attend(
     working = false;
   });
   while (working || Date.now() < end) {
-    const pause = sleep((source.synchronous ? ATTENTION.every : MEANWHILE) * 1000);
+    // A timer that nobody waits for any more would keep the process.
+    const glance = new AbortController();
+    const seconds = source.synchronous ? ATTENTION.every : MEANWHILE;
+    const pause = sleep(seconds * 1000, undefined, { signal: glance.signal }).catch(() => undefined);
     await (working ? Promise.race([over, pause]) : pause);
+    glance.abort();
     if (!working && Date.now() >= end) break;
     const now = await lifeOf(backups, source);
     if (now === life && reception.state === 'receiving') continue;
