@@ -4,8 +4,9 @@ import { alarms } from './postgres/alarms.ts';
 import { beginAnew } from './postgres/begin-anew.ts';
 import { copies, copy, stands } from './postgres/copy.ts';
 import { forget } from './postgres/forget.ts';
-import { installReceiving, uninstallReceiving } from './postgres/install.ts';
+import { installReceiving } from './postgres/install.ts';
 import { prove } from './postgres/prove.ts';
+import { endReceiving } from './postgres/receive.ts';
 import { foresee, restore } from './postgres/restore.ts';
 import { revive } from './postgres/revive.ts';
 import { verify } from './postgres/verify.ts';
@@ -14,7 +15,7 @@ import { watch } from './postgres/watch.ts';
 // One line each: what it does is in `postgres/`.
 export const postgres: Engine<PostgresSource> = {
   install: installReceiving,
-  uninstall: uninstallReceiving,
+  uninstall: endReceiving,
   watch,
   alarms,
   copy,

@@ -1,7 +1,9 @@
-import { mkdir, open, readdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups } from '#backup/engine';
+import { sourceFolder, stateFolder } from '#backup/places';
+import { lockFile } from '#core/file-lock';
 import type { PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import { segmentAt } from './archive.ts';
@@ -19,7 +21,7 @@ import {
   wordsOf,
 } from './receiver.ts';
 import { query } from './server.ts';
-import { ensureSettings, ensureSynchronous } from './server-settings.ts';
+import { ensureSettings, ensureSynchronous, undoSettings } from './server-settings.ts';
 import { mayWrite, readSpace } from './space.ts';
 
 /** How receiving stands after everything that could be done about it was done. */
@@ -41,6 +43,9 @@ const STEPS = 8;
 
 /** Milliseconds between two looks at a receiver that has just been started, and how many there are. */
 const LOOK = { every: 400, times: 20 };
+
+/** Seconds to wait for whoever is at it at the moment. */
+const TURN = 120;
 
 /** Seconds after which a receiver that runs without receiving has said why. */
 const SETTLED = 10;
@@ -93,6 +98,12 @@ async function truncate(archive: string, names: readonly string[]): Promise<void
       await file.close();
     }
   }
+}
+
+/** Waits until nobody else mends, begins or ends what receives a source. */
+async function takeReceivingTurn(app: string, source: string): Promise<AsyncDisposable | undefined> {
+  await mkdir(stateFolder(app), { recursive: true, mode: 0o700 });
+  return lockFile(join(stateFolder(app), `${source}.receiving.lock`), TURN);
 }
 
 /** Everything there is to see at one moment. */
@@ -180,6 +191,7 @@ export async function receive(
   { stopped = false, patience = LOOK.times }: { readonly stopped?: boolean; readonly patience?: number } = {},
 ): Promise<Reception> {
   const { host, settings } = backups;
+  await using _turn = await takeReceivingTurn(settings.app, source.name);
   const gaps: string[] = [];
   const known = await readGeneration(settings.app, source.name);
   const database = await contained(host, source.container);
@@ -227,8 +239,27 @@ export async function receive(
   return { state: 'starting', why: words === '' ? 'the receiver has not begun yet' : words, ...common };
 }
 
-/** Ends receiving for good: the receiver goes, and the slot, which would hold back log for nobody. */
-export async function endReceiving({ host }: Backups, source: PostgresSource): Promise<void> {
+/**
+ * Ends receiving for good: commits no longer wait for it, the receiver goes, and the slot, which would hold back log for
+ * nobody, and what lies on the host only to be copied.
+ */
+export async function endReceiving({ host, settings }: Backups, source: PostgresSource): Promise<void> {
+  const { app } = settings;
+  await using _turn = await takeReceivingTurn(app, source.name);
+  if ((await contained(host, source.container))?.running === true) {
+    await undoSettings(host, app, source);
+    await dropSlot(host, source);
+  } else {
+    await removeReceiver(host, source);
+    host.warn(
+      `${source.container} does not run, so its replication slot stays.`,
+      `Where its data is used again: SELECT pg_drop_replication_slot('${SLOT}'), and ALTER SYSTEM RESET what is in postgresql.auto.conf.`,
+    );
+  }
+  await rm(sourceFolder(app, source.name), { recursive: true, force: true });
+}
+
+async function dropSlot(host: Host, source: PostgresSource): Promise<void> {
   await removeReceiver(host, source);
   // The server may take a moment to notice that nobody listens, and drops no slot before.
   await query(

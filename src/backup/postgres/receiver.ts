@@ -41,7 +41,7 @@ interface Described {
 const CONFIGURATION = 'slipway.configuration';
 
 /**
- * It starts the receiver again by itself, more and more slowly while that comes to nothing. Where nobody listens at all
+ * It starts the receiver again by itself, at once where somebody killed it, and more and more slowly while it fails. Where nobody listens at all
  * any more, the network that it shares is that of a server which has ended: only a new start of the container finds the
  * next one, and Docker makes it, a moment later so that the server is there.
  */
@@ -50,7 +50,7 @@ wait=1
 while :; do
   began=$(date +%s)
   pg_receivewal "$@"
-  [ $(($(date +%s) - began)) -lt 10 ] || wait=1
+  [ $? -lt 128 ] && [ $(($(date +%s) - began)) -lt 10 ] || wait=1
   sleep "$wait"
   [ "$wait" -ge 16 ] || wait=$((wait * 2))
   pg_isready --quiet

@@ -4,7 +4,7 @@ import { readRecords } from '#backup/records';
 import type { Store } from '#backup/store';
 import { asDeployError } from '#core/errors';
 import type { BackupRecord, PostgresSource } from '#protocol/backup';
-import { beginGeneration, beginOf, type Generation } from './generation.ts';
+import { beginGeneration, beginOf, type Generation, readGeneration } from './generation.ts';
 import { type Reception, receive } from './receive.ts';
 import { contained, receiverOf, removeReceiver } from './receiver.ts';
 import { type Delivery, shipTo, tidy } from './ship.ts';
@@ -114,6 +114,8 @@ async function attend(
     await (working ? Promise.race([over, pause]) : pause);
     glance.abort();
     if (!working && Date.now() >= end) break;
+    // Uninstalled meanwhile: it must not come back.
+    if ((await readGeneration(backups.settings.app, source.name)) === undefined) return reception;
     const now = await lifeOf(backups, source);
     if (now === life && reception.state === 'receiving') continue;
     const next = await receive(backups, source, { stopped: reception.state === 'no space' });
@@ -170,6 +172,7 @@ export async function watch(backups: Backups, source: PostgresSource): Promise<r
   const shipping = Promise.all(backups.stores.map((store) => attempt(backups, source, store, first)));
   const attended = await attend(backups, source, first, shipping);
   const outcomes = await shipping;
+  if ((await readGeneration(app, source.name)) === undefined) return [];
   const reception = await mendHoles(backups, source, attended, outcomes);
   await tidy(backups, source);
   await forgetTicks(app, source.name, keep, Date.now());
