@@ -105,5 +105,9 @@ interface Health {
 export async function healthOf(host: Host, app: string): Promise<Health> {
   const settings = await settingsOf(app);
   const [seen, own] = await Promise.all([look(host, settings), ofSources(host, settings)]);
-  return { seen, alarms: [...own, ...alarmsOf(seen)] };
+  const alarms = [...own, ...alarmsOf(seen)].map(({ hint, ...alarm }) => ({
+    ...alarm,
+    hint: hint.replaceAll('<environment>', settings.environment),
+  }));
+  return { seen, alarms };
 }
