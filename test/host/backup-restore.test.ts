@@ -85,7 +85,9 @@ const leftovers = () =>
 
 beforeAll(async () => {
   shop = await backedUp({ name: NAME, demo: true });
-  await shop.sql('CREATE TABLE notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), at timestamptz DEFAULT clock_timestamp(), words text);');
+  await shop.sql(
+    'CREATE TABLE notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), at timestamptz DEFAULT clock_timestamp(), words text);',
+  );
   await ship();
   const { code, said } = await shop.job('full', 'postgres');
   expect(code, said).toBe(0);

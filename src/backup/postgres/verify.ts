@@ -43,17 +43,23 @@ export function continuityOf(stretch: Stretch, segmentBytes: number): Continuity
   };
 }
 
+/** Milliseconds for which what belongs to a copy may still be on its way. */
+const YOUNG = 3_600_000;
+
 /** What lists alone tell of a repository: copies without what they need, log with gaps. */
-export function faultsIn(catalogue: Catalogue): readonly string[] {
+export function faultsIn(catalogue: Catalogue, now: number): readonly string[] {
   const { bases, dumps, stretches, orphans, broken } = catalogue;
+  const isYoung = (at: string): boolean => Math.abs(now - Date.parse(at)) < YOUNG;
   const bytes = (generation: string) =>
     bases.find(({ note }) => note.generation === generation)?.note.segmentBytes ?? SEGMENT;
   return [
     ...broken.map(({ object, why }) => `${object}: ${why}`),
     ...[...bases, ...dumps].flatMap(({ note, lacks }) =>
-      lacks.length === 0 ? [] : [`the ${note.kind} copy ${note.id} lacks ${lacks.join(' and ')}`],
+      lacks.length === 0 || isYoung(note.at) ? [] : [`the ${note.kind} copy ${note.id} lacks ${lacks.join(' and ')}`],
     ),
-    ...orphans.map((one) => `the snapshot ${one.id} of the copy ${tagOf(one, 'base') ?? 'unknown'} has no note`),
+    ...orphans
+      .filter(({ time }) => !isYoung(time))
+      .map((one) => `the snapshot ${one.id} of the copy ${tagOf(one, 'base') ?? 'unknown'} has no note`),
     ...stretches.flatMap((stretch) =>
       continuityOf(stretch, bytes(stretch.generation)).missing.map(
         (where) => `write-ahead log is missing ${where} of ${stretch.generation}`,
@@ -107,7 +113,7 @@ export async function verify(
   const folder = join(sourceFolder(app, source.name), `.verify-${process.pid}`);
   const opened = await openAll(backups, store, [...notes, ...day], folder);
   const restic = await checkSnapshots(app, store, now);
-  const faults = [...new Set([...faultsIn(catalogue), ...opened, ...(restic === undefined ? [] : [restic])])];
+  const faults = [...new Set([...faultsIn(catalogue, now), ...opened, ...(restic === undefined ? [] : [restic])])];
   const generations = catalogue.stretches.map((stretch) =>
     continuityOf(
       stretch,
