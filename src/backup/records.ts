@@ -1,6 +1,7 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BackupRecord, backupRecordSchema } from '#protocol/backup';
+import { replaceText } from '#release/durable';
 import { stateFolder } from './places.ts';
 
 function recordsPath(app: string): string {
@@ -29,6 +30,31 @@ export async function readRecords(app: string): Promise<readonly BackupRecord[]>
       return [];
     }
   });
+}
+
+/** Milliseconds that a record stays, and how many of a kind stay however old they are. */
+const KEPT = { for: 100 * 86_400_000, atLeast: 10 };
+
+/** The records that stay: of the last hundred days, and the newest of each job, source and repository. */
+export function worthKeeping(records: readonly BackupRecord[], now: number): readonly BackupRecord[] {
+  const after = new Map<string, number>();
+  return records
+    .toReversed()
+    .filter(({ at, job, source, repository }) => {
+      const key = JSON.stringify([job, source, repository]);
+      const newer = after.get(key) ?? 0;
+      after.set(key, newer + 1);
+      return newer < KEPT.atLeast || now - Date.parse(at) < KEPT.for;
+    })
+    .reverse();
+}
+
+/** Forgets records that are no use any more. Nobody may write one meanwhile. */
+export async function trimRecords(app: string): Promise<void> {
+  const records = await readRecords(app);
+  const kept = worthKeeping(records, Date.now());
+  if (kept.length === records.length) return;
+  await replaceText(recordsPath(app), kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
 }
 
 /** Whether a later success of the same job makes a failure a thing of the past; one that names no repository is of all. */

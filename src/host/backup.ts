@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups, Done } from '#backup/engine';
 import { JOBS } from '#backup/jobs';
-import { appendRecord, mends, readRecords } from '#backup/records';
+import { appendRecord, mends, readRecords, trimRecords } from '#backup/records';
 import { settingsOf } from '#backup/settings';
 import { openStores } from '#backup/store';
 import { asDeployError, DeployError } from '#core/errors';
@@ -9,7 +9,7 @@ import { BACKUP_JOBS, type BackupJob, type BackupRecord, cronNameOf, type Source
 import type { Host } from '#resources/resource';
 import { tellHealth } from './backup-tell.ts';
 import { readFacts } from './facts.ts';
-import { takeNamedLock } from './lock.ts';
+import { takeNamedLock, takeTurn } from './lock.ts';
 import { createHost } from './machine.ts';
 
 /** Seconds over which the hosts of a fleet spread what cron starts in the same second everywhere. */
@@ -65,7 +65,9 @@ export async function runJob(
   await using _turn = await takeNamedLock(lock, jobText(job, name, app));
   const keep = async (records: readonly BackupRecord[]): Promise<readonly BackupRecord[]> => {
     const kept = job === 'watch' ? await noteworthy(app, records) : records;
+    await using _records = await takeTurn(`slipway-backup-${app}-records.lock`);
     for (const record of kept) await appendRecord(app, record);
+    if (job === 'prune') await trimRecords(app);
     return kept;
   };
   try {
