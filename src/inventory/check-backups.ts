@@ -58,6 +58,32 @@ export function sourceNameOf(volume: string): string {
   return volume.startsWith('/') ? volume.slice(1).replaceAll('/', '-') : volume;
 }
 
+/** Where image after image of MariaDB and MySQL keeps its data. */
+const SERVER_DATA = '/var/lib/mysql';
+
+/** The volumes and paths that hold a database server's data, and whose: files copied one by one make no database. */
+function serverData(inventory: unknown): readonly (readonly [place: string, accessory: string])[] {
+  return entriesOf(field(inventory, 'accessories')).flatMap(([name, accessory]): [string, string][] => {
+    const type = field(accessory, 'type');
+    if (type === 'postgres' || type === 'redis') {
+      const declared = field(accessory, 'storage');
+      return [[typeof declared === 'string' ? declared : `/srv/${String(field(inventory, 'app'))}/${name}`, name]];
+    }
+    if (field(accessory, 'backup') === undefined) return [];
+    const mounts = listOf(field(accessory, 'volumes')).flatMap((entry) => {
+      const [source, target] =
+        typeof entry === 'string' ? entry.split(':') : [field(entry, 'source'), field(entry, 'target')];
+      return typeof source === 'string' && target === SERVER_DATA ? [source] : [];
+    });
+    return mounts.map((source) => [source, name]);
+  });
+}
+
+function overlap(one: string, other: string): boolean {
+  const [first, second] = [one, other].map((path) => `${path.replace(/\/+$/, '')}/`);
+  return first?.startsWith(second ?? '') === true || second?.startsWith(first ?? '') === true;
+}
+
 function checkVolumes(inventory: unknown, fault: Fault): void {
   const known = mounted(inventory);
   const taken = new Map(backedUp(inventory).map((name) => [name, `accessories.${name}`]));
@@ -65,6 +91,11 @@ function checkVolumes(inventory: unknown, fault: Fault): void {
     const path = ['backups', 'volumes', volume];
     if (!known.includes(volume)) {
       fault(path, `is mounted by no service and no accessory${suggestion(volume, known, 'none mounts any')}`, 'key');
+    }
+    const [, server] = serverData(inventory).find(([place]) => overlap(place, volume)) ?? [];
+    if (server !== undefined) {
+      const message = `holds the data of accessories.${server}, which its own tools copy; files copied one by one make no database`;
+      fault(path, message, 'key');
     }
     const name = sourceNameOf(volume);
     const other = taken.get(name);

@@ -39,6 +39,20 @@ describe('backups that cannot be meant', () => {
       'backups.volumes.postgres',
       'would be called "postgres" in the backups, as accessories.postgres is',
     ],
+    [
+      'the folder that a database is in',
+      DATA.replace('/srv/files:/files', '/srv/shop:/files'),
+      `${OFFSITE}, volumes: { /srv/shop: {} }`,
+      'backups.volumes["/srv/shop"]',
+      'holds the data of accessories.postgres, which its own tools copy',
+    ],
+    [
+      'the volume that a server is in',
+      `${DATA}  sql: { image: "mariadb:11", volumes: ["sql-data:/var/lib/mysql"], backup: { type: mariadb, password: "\${P}" } }\n`,
+      `${OFFSITE}, volumes: { sql-data: {} }`,
+      'backups.volumes.sql-data',
+      'holds the data of accessories.sql',
+    ],
     ['no place at all', DATA, 'local: false', 'backups.local', 'leaves no place for copies'],
     [
       'one place twice',
