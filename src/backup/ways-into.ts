@@ -29,8 +29,11 @@ export function waysInto(source: Source, path: string, id: string): WaysInto {
       const psql = `psql --username=${quote(source.user)} ${quote(source.database)}`;
       return { look: [serve(postgresMount(source.image)), inside(psql)], leave };
     }
-    case 'redis':
-      return { look: [serve('/data'), inside('redis-cli')], leave };
+    case 'redis': {
+      // One that keeps an append-only file finds its data nowhere else.
+      const appending = source.aof ? ' redis-server --appendonly yes' : '';
+      return { look: [`${serve('/data')}${appending}`, inside('redis-cli')], leave };
+    }
     case 'mariadb':
     case 'mysql':
       return {

@@ -49,10 +49,15 @@ beforeAll(async () => {
 
 afterAll(() => host?.[Symbol.asyncDispose]());
 
-function restoring(only: string, from: 'local' | 'offsite', to: string): Promise<Asked> {
+function restoring(
+  only: string,
+  from: 'local' | 'offsite',
+  to: string,
+  into: 'scratch' | 'in-place' = 'scratch',
+): Promise<Asked> {
   return ask(host.host, {
     ...{ verb: 'restore', app: 'shop', environment: 'prod', by: 'tests' },
-    ...{ to, into: 'scratch', only, from, preview: false },
+    ...{ to, into, only, from, preview: false },
   });
 }
 
@@ -401,6 +406,27 @@ describe('repositories', () => {
       records.map(({ source, result }) => [source, result]),
       said,
     ).toEqual(['redis', 'cache', 'sql', 'files', 'uploads', 'media'].map((source) => [source, 'done']));
+  });
+
+  test('give back each in its place', async () => {
+    const redis = (words: string): Promise<string> =>
+      host.says(`docker exec -e REDISCLI_AUTH=${quote(SESAME)} shop-cache redis-cli ${words}`);
+    const sql = (words: string): Promise<string> =>
+      host.says(`docker exec -e MYSQL_PWD=${quote(SESAME)} shop-sql mariadb -uroot -N shop -e ${quote(words)}`);
+    const file = `${volumePath('uploads')}/place`;
+    await sql('CREATE TABLE place (name TEXT)');
+    for (const when of ['before', 'after']) {
+      await redis(`SET place ${when}`);
+      await sql(`DELETE FROM place; INSERT INTO place VALUES ('${when}')`);
+      await host.says(`echo ${when} > ${file}`);
+      if (when === 'before') for (const source of ['cache', 'sql', 'uploads']) await copied(source);
+    }
+    for (const source of ['cache', 'sql', 'uploads']) {
+      expect((await restoring(source, 'offsite', 'latest', 'in-place')).error?.message).toBeUndefined();
+    }
+    expect(await redis('GET place')).toBe('before');
+    expect(await sql('SELECT name FROM place')).toBe('before');
+    expect(await host.says(`docker exec shop-files cat /uploads/place`)).toBe('before');
   });
 
   test('are looked through, with some files compared with their source', async () => {
