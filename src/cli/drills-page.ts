@@ -136,11 +136,14 @@ function hostSection({ host, reports, standings, alarms }: HostDrills, now: numb
   const sources = [...new Set([...standings, ...reports].map(({ source }) => source))].sort();
   const of = (source: string) => reports.filter((report) => report.source === source);
   const last = sources.flatMap((source) => of(source).slice(-1));
+  const inOrder = [...standings].sort((one, other) =>
+    one.source < other.source ? -1 : one.source > other.source ? 1 : 0,
+  );
   const title = isAlone ? '' : `<h2>${e(host)}</h2>`;
   const warned = alarms.map(({ message, hint }) => `<li><b>${e(message)}</b><br>${e(hint)}</li>`).join('');
   return `${title}
 ${warned === '' ? '' : `<section class="alarms"><h2>Alarms now</h2><ul>${warned}</ul></section>`}
-<section><h2>What can be restored now</h2><div class="cards">${standings.map((one) => standingCard(one, now)).join('') || '<p>The repositories have not said.</p>'}</div></section>
+<section><h2>What can be restored now</h2><div class="cards">${inOrder.map((one) => standingCard(one, now)).join('') || '<p>The repositories have not said.</p>'}</div></section>
 <section><h2>Last drills</h2><div class="cards">${last.map(lastCard).join('') || '<p>There was no drill yet.</p>'}</div></section>
 ${
   reports.length === 0

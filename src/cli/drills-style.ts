@@ -1,5 +1,5 @@
 // One hue for each phase, light enough to tell them apart beside each other on both grounds.
-const PHASES = [215, 32, 160, 280, 345, 190, 55, 250, 110, 0];
+const PHASES = [210, 30, 150, 280, 345, 185, 55, 245, 100, 315];
 
 const hues = (saturation: number, lightness: number) =>
   PHASES.map(

@@ -26,6 +26,7 @@ export interface Wanted {
   readonly backups?: Keys;
   readonly drills?: Keys;
   readonly postgres?: Keys;
+  readonly release?: Keys;
   readonly accessories?: Readonly<Record<string, Keys>>;
   readonly services?: Readonly<Record<string, Keys>>;
   /** Further secrets, by their names in the inventory. */
@@ -90,7 +91,7 @@ export function inventoryOf(sandbox: SandboxHost, wanted: Wanted): Keys {
     app: 'shop',
     hosts: { vps: { address: sandbox.address, identityFile: sandbox.keyFile, user: sandbox.user } },
     services: { ...(wanted.demo === true ? demo : {}), ...wanted.services },
-    ...(wanted.demo === true ? { routes: { [domain]: 'web:3000' }, release: { watch: '0s' } } : {}),
+    ...(wanted.demo === true ? { routes: { [domain]: 'web:3000' }, release: { watch: '0s', ...wanted.release } } : {}),
     accessories: {
       postgres: {
         image: `${registry}/postgres:17`,
