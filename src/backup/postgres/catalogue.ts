@@ -4,7 +4,7 @@ import type { Snapshot, Store, StoredObject } from '#backup/store';
 import type { PostgresSource, RepositoryName } from '#protocol/backup';
 import { gapsIn, parseWalName, plainName, segmentNumber, type WalName } from './archive.ts';
 import { type Lsn, latestOf, parseLsn } from './lsn.ts';
-import { type BaseNote, type DumpNote, type Note, notesPrefix, readNotes } from './notes.ts';
+import { type BaseNote, type DumpNote, type Fresh, type Note, notesPrefix, readNotes } from './notes.ts';
 
 /** A copy of the files of a cluster, as one repository has it. */
 export interface Base {
@@ -162,12 +162,13 @@ export async function readCatalogue(
   backups: Backups,
   { name }: Pick<PostgresSource, 'name'>,
   store: Store,
+  fresh: Fresh = {},
 ): Promise<Catalogue> {
   const [snapshots, objects, log] = await Promise.all([
     store.snapshots([`source=${name}`]),
     store.list(notesPrefix(name)),
     store.list(logPrefix(name)),
   ]);
-  const { notes, broken } = await readNotes(backups, name, store, objects);
+  const { notes, broken } = await readNotes(backups, name, store, objects, fresh);
   return catalogueOf(store.name, snapshots, notes, log, broken);
 }

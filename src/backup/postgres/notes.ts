@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Backups } from '#backup/engine';
@@ -93,6 +93,11 @@ function parsed(text: string): unknown {
   }
 }
 
+/** Whether what was read once may be believed: whoever proves that a repository suffices must not. */
+export interface Fresh {
+  readonly anew?: boolean;
+}
+
 /**
  * Reads notes. An object's name tells its content by hash, so that one which was opened once is known for ever; those
  * that left the repository are forgotten here too.
@@ -102,10 +107,21 @@ export async function readNotes(
   source: string,
   store: Store,
   objects: readonly StoredObject[],
+  { anew = false }: Fresh = {},
 ): Promise<{ notes: { object: string; note: Note }[]; broken: { object: string; why: string }[] }> {
   const { app } = backups.settings;
-  const folder = join(sourceFolder(app, source), 'notes', store.name);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const kept = join(sourceFolder(app, source), 'notes', store.name);
+  await mkdir(kept, { recursive: true, mode: 0o700 });
+  const folder = anew ? await mkdtemp(join(kept, '.anew-')) : kept;
+  try {
+    return await readInto(folder, app, store, objects);
+  } finally {
+    if (anew) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Reads notes into a folder; those that are there already are not fetched again. */
+async function readInto(folder: string, app: string, store: Store, objects: readonly StoredObject[]) {
   const own = (object: string) => join(folder, object.slice(object.lastIndexOf('/') + 1));
   const unknown: string[] = [];
   for (const { name } of objects) if (!(await exists(own(name)))) unknown.push(name);

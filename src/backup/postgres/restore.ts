@@ -8,7 +8,7 @@ import { DeployError } from '#core/errors';
 import { lastLines } from '#core/run';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
-import { type Base, type Catalogue, isComplete, logPrefix, readCatalogue } from './catalogue.ts';
+import { type Base, type Catalogue, completeBases, isComplete, logPrefix, readCatalogue } from './catalogue.ts';
 import { beginsAt, type Candidate, candidatesFor, type Range, rangeOf } from './choose.ts';
 import { fetchBase, fetchLog } from './fetch.ts';
 import { readGeneration } from './generation.ts';
@@ -28,6 +28,8 @@ interface Way {
   readonly stop: Stop;
   readonly reaches: Moment;
   readonly newest: Moment;
+  /** What was noted of other copies and cannot be read. */
+  readonly broken: Catalogue['broken'];
 }
 
 type Asked = Pick<Wish, 'store' | 'to' | 'folder' | 'labels' | 'phase'>;
@@ -198,6 +200,7 @@ async function tryCandidate(
     ...parts,
     log,
     stop,
+    broken: catalogue.broken,
     reaches: target.kind === 'time' ? target.moment : reached,
     newest: later(later(known, read.newest), beginsAt(base)) ?? 0n,
   };
@@ -217,7 +220,12 @@ function warnOfOthers(host: Host, chosen: Base | undefined, { bases }: Catalogue
 async function findWay(backups: Backups, source: PostgresSource, asked: Asked): Promise<Way> {
   const target = parseTarget(asked.to, zone());
   asked.phase('choosing a copy');
-  const catalogue = await readCatalogue(backups, source, asked.store);
+  // Were the host gone there would be nothing but the repository.
+  const catalogue = await readCatalogue(backups, source, asked.store, { anew: true });
+  const [unread] = catalogue.broken;
+  if (unread !== undefined && completeBases(catalogue).length === 0) {
+    throw new BrokenCopy(unread.object, 'changed', unread.why);
+  }
   const candidates = candidatesFor(target, catalogue);
   if (target.kind === 'latest') warnOfOthers(backups.host, candidates[0]?.base, catalogue);
   let refused: DeployError | undefined;
@@ -287,7 +295,10 @@ export async function restore(backups: Backups, source: PostgresSource, wish: Wi
     since = performance.now();
   };
   const way = await findWay(backups, source, wish);
-  const { base, log, stop } = way;
+  const { base, log, stop, broken } = way;
+  for (const { object, why } of broken) {
+    checks.push({ name: 'notes', result: 'failed', found: `${object}: ${why}`, duration: 0 });
+  }
   passed('log', `${log.files.length} segments without a gap, each as it was written, read to ${formatLsn(log.end)}`);
   const tools = await toolsFor(host, base.note.image, wish.labels);
   await unpack(backups, way, wish, tools);
