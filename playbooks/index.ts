@@ -10,7 +10,8 @@ import { proxy } from './proxy.ts';
 
 /**
  * What a good host is, in the order in which it becomes one: closed before anything listens, data before the app, the app
- * before its domains. Certificates come last, so that a domain that does not lead here yet holds nothing up.
+ * before its domains. What others have a say in comes last: a domain that does not lead here yet, or a server that does not
+ * let the host's copies in yet, holds nothing else up.
  */
 export const PLAYBOOKS: readonly Playbook[] = [
   harden,
@@ -20,6 +21,6 @@ export const PLAYBOOKS: readonly Playbook[] = [
   logs,
   accessories,
   app,
-  backups,
   certificates,
+  backups,
 ];

@@ -58,7 +58,8 @@ export async function runNow(request: Asked, facts: Facts, tell: (line: string) 
         faults.push(`${source.name}: ${message}`);
       }
     }
-    if (faults.length === 0) return { changed: 0, unchanged: wanted.length, removed: 0 };
+    const [changed, unchanged] = verb === 'backup' ? [wanted.length, 0] : [0, wanted.length];
+    if (faults.length === 0) return { changed, unchanged, removed: 0 };
     const { code, hint } = FAILED[verb];
     throw new DeployError(code, faults.join('\n'), { hint });
   });
