@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Output, run } from '#core/run';
+import type { Repository } from '#protocol/backup';
 import type { Objects, StoredObject } from './objects.ts';
 import { unanswered, whySilent } from './probe.ts';
 import type { Place } from './repository.ts';
@@ -38,7 +39,7 @@ const NO_FOLDER = 3;
 /** Objects in a bucket, by rclone: S3 itself makes each appear whole. */
 export function s3Objects(
   place: S3Place,
-  credentials: Readonly<Record<string, string>>,
+  { credentials, ca: authorities }: Pick<Repository, 'credentials' | 'ca'>,
   ca: string | undefined,
   must: Must,
 ): Objects {
@@ -47,7 +48,7 @@ export function s3Objects(
   const at = (prefix: string): string =>
     `store:${[place.bucket, place.path, prefix].filter((part) => part !== '').join('/')}`;
   const rclone = async (args: readonly string[], timeout: number, names: readonly string[] = []): Promise<Output> => {
-    const why = await whySilent(place);
+    const why = await whySilent(place, authorities);
     if (why !== undefined) return unanswered(['rclone', ...args], why);
     return run(
       ['rclone', ...PATIENCE, ...authority, ...args, ...(names.length === 0 ? [] : ['--files-from-raw', '-'])],

@@ -1,5 +1,6 @@
 import { request as http } from 'node:http';
 import { request as https } from 'node:https';
+import { systemAuthorities } from '#core/authorities';
 import type { Place } from './repository.ts';
 
 /** Seconds within which a server has to say something. */
@@ -9,7 +10,7 @@ const LIMIT = 15;
  * Why a server that is asked over http does not answer; undefined where it does, or is asked otherwise. restic tries for
  * a quarter of an hour before it says so, which is longer than whoever waits for it may take.
  */
-export function whySilent(place: Place): Promise<string | undefined> {
+export function whySilent(place: Place, ca: string | undefined): Promise<string | undefined> {
   if (place.type !== 's3' && place.type !== 'rest') return Promise.resolve(undefined);
   const url = new URL(place.type === 's3' ? `${place.endpoint}/${place.bucket}/` : place.url);
   const secure = url.protocol === 'https:';
@@ -17,8 +18,8 @@ export function whySilent(place: Place): Promise<string | undefined> {
     const asked = (secure ? https : http)(url, {
       method: 'HEAD',
       agent: false,
-      // Nothing is told to it; whom it can be trusted to be is for the programs to find out.
-      rejectUnauthorized: false,
+      // As the programs do, which trust what the system trusts; Node.js brings a list of its own.
+      ...(secure ? { ca: ca ?? [...systemAuthorities()] } : {}),
       signal: AbortSignal.timeout(LIMIT * 1000),
     });
     asked.once('response', ({ statusCode = 0 }) => {

@@ -58,12 +58,14 @@ export interface ResticOptions {
   readonly name: string;
   readonly options: readonly string[];
   readonly credentials: Readonly<Record<string, string>>;
+  /** PEM text of the authorities of its https. */
+  readonly ca: string | undefined;
 }
 
 /** restic, told how to reach a repository. Addresses and secrets go by its environment. */
 export function resticOn(
   host: Host,
-  { repository, place, password, name, options, credentials }: ResticOptions,
+  { repository, place, password, name, options, credentials, ca }: ResticOptions,
 ): Restic {
   const environment = {
     ...credentials,
@@ -89,7 +91,7 @@ export function resticOn(
     options,
     argv: (args) => ['restic', '--retry-lock', PATIENCE, ...general, ...args],
     async run(args, runOptions = {}) {
-      const why = await whySilent(place);
+      const why = await whySilent(place, ca);
       if (why !== undefined) return unanswered(['restic', ...args], why);
       const first = await begin([], args, runOptions);
       if (first.exitCode !== RESTIC_EXIT.locked) return first;

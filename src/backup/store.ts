@@ -122,6 +122,7 @@ export async function openStore(
       name,
       options,
       credentials,
+      ca: repository.ca,
     });
   };
   const snapshotsOf = resticAt('restic');
@@ -134,7 +135,7 @@ export async function openStore(
       case 'local':
         return localObjects(at.path);
       case 's3':
-        return s3Objects(at, credentials, ca, must);
+        return s3Objects(at, repository, ca, must);
       case 'sftp':
         return sftpObjects(login as Login, at, must);
       case 'rest':

@@ -64,6 +64,11 @@ export const backups = z.strictObject({
       REPOSITORY,
       'is no repository; write sftp:user@host:/path, s3:https://host/bucket/path or rest:https://host/',
     )
+    // An address is shown in messages and lists of processes.
+    .refine(
+      (url) => !/^(?:rest|s3):\w+:\/\/[^/]*@/.test(url),
+      'has a user in it; put user and password into `credentials`',
+    )
     .optional()
     .describe(
       'Where copies go, off the host: `sftp:user@host:/path`, `s3:https://host/bucket/path`, `rest:https://…`.',

@@ -61,6 +61,13 @@ describe('backups that cannot be meant', () => {
       'backups.repository',
       'is the folder of the local copies too',
     ],
+    [
+      'a password in an address',
+      DATA,
+      'repository: "rest:https://u:word@r.example.com/"',
+      'backups.repository',
+      'has a user in it',
+    ],
     ['a repository of no kind', DATA, 'repository: "ftp://x"', 'backups.repository', 'is no repository'],
     ['hours only', DATA, `${OFFSITE}, keep: 12h`, 'backups.keep', 'is less than a day'],
     ['none to be kept', DATA, `${OFFSITE}, atLeast: 0`, 'backups.atLeast', 'at least 1'],
