@@ -34,7 +34,7 @@ const GAPS: readonly (readonly [RegExp, string])[] = [
 
 /** Words that tell of something which only a person can mend. */
 const REFUSALS =
-  /no pg_hba\.conf entry|authentication failed|no password supplied|exceeds "?max_wal_senders|remaining connection slots|too many clients|role \S+ does not exist|permission denied|is active for PID/;
+  /no pg_hba\.conf entry|pg_hba\.conf rejects|authentication failed|no password supplied|exceeds "?max_wal_senders|remaining connection slots|too many clients|role \S+ does not exist|permission denied|is active for PID/;
 
 /** The last line of several: the newest. */
 function lastOf(words: string): string {

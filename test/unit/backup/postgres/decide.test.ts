@@ -79,6 +79,7 @@ test.each<[string, Situation, string]>([
 
 test.each([
   'FATAL:  no pg_hba.conf entry for replication connection from host "127.0.0.1", user "app", no encryption',
+  'FATAL:  pg_hba.conf rejects replication connection for host "127.0.0.1", user "app", no encryption',
   'FATAL:  password authentication failed for user "app"',
   'FATAL:  number of requested standby connections exceeds "max_wal_senders" (currently 10)',
   'FATAL:  role "app" does not exist',
