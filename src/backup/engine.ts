@@ -117,6 +117,8 @@ export interface Engine<S extends Source> {
    * write-ahead log is replayed to its target. Rejects with `copy-broken` where that does not succeed.
    */
   revive(backups: Backups, source: S, restored: Restored, berth: Berth): Promise<Revived>;
+  /** Before its data is put aside: what copies it all the time ends, so that it does not go on with other data. */
+  suspend?(backups: Backups, source: S): Promise<void>;
   /** Once restored data is used in place of what was there: what copies it all the time begins anew. */
   replaced?(backups: Backups, source: S): Promise<void>;
   /** Looks through revived data. */

@@ -7,6 +7,7 @@ import { forget } from './postgres/forget.ts';
 import { installReceiving } from './postgres/install.ts';
 import { prove } from './postgres/prove.ts';
 import { endReceiving } from './postgres/receive.ts';
+import { removeReceiver } from './postgres/receiver.ts';
 import { foresee, restore } from './postgres/restore.ts';
 import { revive } from './postgres/revive.ts';
 import { verify } from './postgres/verify.ts';
@@ -26,6 +27,7 @@ export const postgres: Engine<PostgresSource> = {
   foresee,
   restore,
   revive,
+  suspend: ({ host }, source) => removeReceiver(host, source),
   replaced: beginAnew,
   prove,
 };

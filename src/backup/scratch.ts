@@ -80,6 +80,11 @@ async function alone<T>(app: string, act: () => Promise<T>): Promise<T> {
   });
 }
 
+/** Whether anything is being restored or drilled, or was left by what did so. */
+export async function hasScratches(app: string): Promise<boolean> {
+  return (await readdir(scratchFolder(app)).catch(() => [])).some((name) => name !== 'sweep');
+}
+
 /** Removes what restorations and drills of an app have left that were killed. */
 export function sweepScratch(host: Host, app: string): Promise<readonly string[]> {
   return alone(app, () => sweep(host, app));

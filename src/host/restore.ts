@@ -84,6 +84,8 @@ export async function inPlace(
   // Across file systems it is copied, all the same while production runs.
   await host.must(['mv', '--no-target-directory', restored.data, next], { timeout: 6 * 3600 });
   await host.must(['sync', '--file-system', next], { timeout: 600 });
+  // Should it come to nothing, the watch begins it again.
+  await engineOf(source).suspend?.(backups, source);
   const together = release === undefined ? {} : { release };
   await swapData(host, app, { source: source.name, containers, path, next, before, ...together });
   try {

@@ -2,6 +2,7 @@ import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stateFolder } from '#backup/places';
+import { hasScratches, sweepScratch } from '#backup/scratch';
 import { asDeployError, DeployError } from '#core/errors';
 import { containersOf, type Inspected, lastWords, startContainer, stopContainer } from '#release/containers';
 import { doorsOf } from '#release/door';
@@ -189,8 +190,11 @@ async function recoverSwap(host: Host, app: string): Promise<void> {
   await host.run(['rm', '--recursive', '--force', next], { timeout: 600 });
 }
 
-/** Brings to an end what a killed run has left between one state of an app's data and another. */
+/** Brings to an end what a killed run has left between one state of an app's data and another, and beside it. */
 export async function recoverSwaps(host: Host): Promise<void> {
   const apps = await readdir(dirname(stateFolder('any'))).catch(() => []);
-  for (const app of apps) await recoverSwap(host, app);
+  for (const app of apps) {
+    await recoverSwap(host, app);
+    if (await hasScratches(app)) await sweepScratch(host, app);
+  }
 }

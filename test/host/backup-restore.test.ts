@@ -1,9 +1,14 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Event } from '#protocol/event';
 import type { Request } from '#protocol/plan';
-import { type BackedUp, backedUp, DATABASE, OFFSITE } from '#test/support/backed-up';
-import { type Asked, ask } from '#test/support/release';
+import { hostTree } from '#sandbox/places';
+import { down, run, up } from '#sandbox/sandbox';
+import { type BackedUp, backedUp, DATABASE, inventoryOf, OFFSITE } from '#test/support/backed-up';
+import { type Asked, ask, releaseRequest } from '#test/support/release';
 import { killRunners } from '#test/support/runners';
 
 const NAME = 'restore-1';
@@ -206,8 +211,6 @@ test('log that is missing, changed or damaged is named, and no server starts on 
 });
 
 describe('in place', () => {
-  const serves = () =>
-    shop.says('curl -sS -o /dev/null -w "%{http_code}" -k --resolve "x:443:127.0.0.1" https://x/ || true');
   const rows = () => shop.sql('SELECT count(*) FROM notes;');
   const settled = async () => {
     expect(await shop.says('ls /var/lib/slipway/backup/shop/swap.json 2>/dev/null || true')).toBe('');
@@ -217,7 +220,6 @@ describe('in place', () => {
   };
 
   test('the database goes back to a moment, what was there is kept, and the log begins anew', async () => {
-    void serves;
     const good = await mark('good');
     await sleep(5);
     const bad = await mark('bad');
@@ -228,6 +230,7 @@ describe('in place', () => {
     expect(await rows()).toBe(bad.rows);
 
     const { before = '', leave } = await restored(good.at, { into: 'in-place' });
+    const between = new Date().toISOString();
     expect(await rows()).toBe(good.rows);
     await settled();
     expect(await shop.says(`ls ${before}/PG_VERSION`)).toContain(before);
@@ -244,12 +247,10 @@ describe('in place', () => {
     expect(await count(again.at)).toBe(again.rows);
     // What was given up is there as well.
     expect(await count(bad.at)).toBe(bad.rows);
-    const histories = await shop.says(`find ${OFFSITE} -name '00000002.history*'`);
-    expect(histories).not.toBe('');
-    await shop.says(`mkdir -p /root/histories; mv ${histories.replaceAll('\n', ' ')} /root/histories`);
+    const histories = `$(find ${OFFSITE} -name '00000002.history*')`;
+    await shop.says(`for f in ${histories}; do mv $f $f.away; done`);
     expect(await refusal('latest')).toContain('history of timeline 2');
-    await shop.says(`mv /root/histories/* ${histories.slice(0, histories.lastIndexOf('/'))}`);
-    const between = new Date(Date.parse(bad.at) + 1500).toISOString();
+    await shop.says(`for f in ${histories}; do mv $f \${f%.away}; done`);
     expect(await refusal(between)).toMatch(/interrupted between 20.* and 20/);
 
     await restored(again.at, { into: 'in-place' });
@@ -282,5 +283,110 @@ describe('in place', () => {
     await shop.converge();
     expect([old.rows, now.rows]).toContain(await rows());
     await settled();
+  });
+});
+
+describe('a release and its data', () => {
+  /** Releases a version of the app, as `deploy release` does. */
+  async function release(version: string): Promise<void> {
+    const inventory = inventoryOf(shop.sandbox, { name: NAME, demo: true });
+    const services = inventory['services'] as Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+    const web = { ...services['web'], image: `registry.sandbox.test/demo:${version}` };
+    shop.project.write('release', { ...inventory, services: { web } }, 'POSTGRES_PASSWORD=sesame\n');
+    const { error } = await ask(shop.host, await releaseRequest(shop.host, shop.project, 'release'));
+    expect(error?.message).toBeUndefined();
+  }
+
+  const back = (preview: boolean) =>
+    ask(shop.host, { verb: 'rollback-data', app: 'shop', environment: 'prod', by: 'tests', preview });
+
+  async function live(): Promise<string | undefined> {
+    const { events } = await ask(shop.host, { verb: 'releases', app: 'shop' });
+    const releases = events.flatMap((event) => (event.type === 'releases.listed' ? event.releases : []));
+    return releases.find(({ state }) => state === 'live')?.tag;
+  }
+
+  test('go back together, or neither does', async () => {
+    const rows = () => shop.sql('SELECT count(*) FROM notes;');
+    const good = await mark('by v1');
+    expect(await live()).toBe('v1');
+    await release('v2');
+    const bad = await mark('by v2');
+    const { events } = await back(true);
+    const previewed = events.find((event) => event.type === 'restore.previewed');
+    expect(previewed).toMatchObject({ tag: 'v1' });
+    expect(previewed?.loses).toBeGreaterThan(0);
+    expect(await live()).toBe('v2');
+
+    // A release that cannot be brought live keeps the data where it is, too.
+    const v1 = await shop.says(`dirname $(grep -l '"tag": "v1"' /var/lib/slipway/releases/shop/*/release.json)`);
+    await shop.says(
+      `for f in ${v1}/blue/compose.yaml ${v1}/green/compose.yaml; do cp $f $f.kept; sed -i 's|image: .*|image: "nothing.invalid/none"|' $f; done`,
+    );
+    const failed = await back(false);
+    expect(failed.error?.code).toBe('restore-failed');
+    expect(await rows()).toBe(bad.rows);
+    expect(await live()).toBe('v2');
+    expect(await shop.says('ls /var/lib/slipway/slots/shop/maintenance 2>/dev/null || true')).toBe('');
+    await shop.says(`for f in ${v1}/*/compose.yaml.kept; do mv $f \${f%.kept}; done`);
+
+    const { error } = await back(false);
+    expect(error?.message).toBeUndefined();
+    expect(await rows()).toBe(good.rows);
+    expect(await live()).toBe('v1');
+    expect(await shop.says('ls /var/lib/slipway/slots/shop/maintenance 2>/dev/null || true')).toBe('');
+  });
+});
+
+/** The commands of a section of the page about backups, block by block. */
+function commandsIn(section: string): readonly string[] {
+  const page = readFileSync('docs/backups.md', 'utf8');
+  const text = page.slice(page.indexOf(`\n## ${section}\n`) + 1);
+  const end = text.indexOf('\n## ');
+  return [...text.slice(0, end === -1 ? undefined : end).matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(
+    ([, block = '']) => block,
+  );
+}
+
+describe('on a bare machine', () => {
+  const BARE = 'restore-2';
+
+  afterAll(() => down([BARE]));
+
+  test('the key and the page are enough to restore a second', async () => {
+    const then = await mark('then');
+    await sleep(1100);
+    const moment = await shop.sql(
+      `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');`,
+    );
+    await sleep(1100);
+    await mark('later');
+    await ship();
+    const [known = '', ...commands] = commandsIn('Without Slipway');
+    const key = await shop.says('cat /etc/slipway/backups/shop.key');
+    const values: Readonly<Record<string, string>> = {
+      KEY: key,
+      SNAPSHOTS: '/srv/offsite/vps/restic',
+      OBJECTS: '/srv/offsite/vps/objects',
+      SOURCE: 'postgres',
+      MOMENT: moment,
+    };
+    expect([...known.matchAll(/^export (\w+)=/gm)].map(([, name]) => name)).toEqual(Object.keys(values));
+    const exports = Object.entries(values).map(([name, value]) => `export ${name}='${value}'\n`);
+
+    await down([BARE]).catch(() => undefined);
+    await up({ name: BARE, aptCache: true });
+    // What is off the host is somewhere else; here it is brought along.
+    execFileSync('cp', ['--archive', join(hostTree(NAME), OFFSITE), join(hostTree(BARE), dirname(OFFSITE))]);
+    const { exitCode, stdout } = await run(BARE, ['bash', '-euo', 'pipefail'], {
+      input: `exec 2>&1\ncd /root\n${[...exports, ...commands].join('\n')}\n`,
+      timeout: 600,
+    });
+    expect(exitCode, stdout).toBe(0);
+    expect(stdout).toContain('recovery stopping before commit of transaction');
+    const dump = await run(BARE, ['cat', '/root/restoring/app.sql']);
+    const rows = dump.stdout.split('COPY public.notes ')[1]?.split('\n\\.\n')[0]?.split('\n').slice(1) ?? [];
+    expect(rows).toHaveLength(Number(then.rows));
+    expect(rows.some((row) => row.endsWith('\tthen'))).toBe(true);
   });
 });

@@ -17,7 +17,7 @@ import { DamagedLog, type LocalLog, type ReadLog, readLog } from './read-log.ts'
 import { combine, inImage, replay, type Tools, verifyBase } from './replay.ts';
 import type { Stop } from './search.ts';
 import { formatMoment, type Moment, parseMoment, parseTarget, type Target } from './target.ts';
-import { readWatched } from './watched.ts';
+import { coveredBy, readWatched } from './watched.ts';
 
 /** Where restoring begins, where it ends, and the log between, which is on this machine already. */
 interface Way {
@@ -143,11 +143,17 @@ async function knownOf(
   { name }: PostgresSource,
   store: Store,
   { note }: Base,
+  { end }: Range,
 ): Promise<Moment | undefined> {
-  const [generation, watched] = await Promise.all([readGeneration(app, name), readWatched(app, name)]);
-  if (generation?.generation !== note.generation || generation.systemId !== note.systemId) return undefined;
-  const covered = watched?.stores[store.name]?.covered;
-  return covered === undefined ? undefined : parseMoment(covered);
+  const [generation, watched, noted] = await Promise.all([
+    readGeneration(app, name),
+    readWatched(app, name),
+    coveredBy(app, name, note.generation, end),
+  ]);
+  const isPresent = generation?.generation === note.generation && generation.systemId === note.systemId;
+  const covered = isPresent ? watched?.stores[store.name]?.covered : undefined;
+  const moments = [covered, noted].map((one) => (one === undefined ? undefined : parseMoment(one)));
+  return later(moments[0], moments[1]);
 }
 
 function asked(target: Target): Moment | undefined {
@@ -191,7 +197,8 @@ async function tryCandidate(
     throw new BrokenCopy(object, 'changed', error.message.replaceAll(error.file, object));
   });
   // Where the next copy begins, the log has told all that there was before.
-  const known = until === undefined ? later(await knownOf(backups, source, store, base), read.newest) : asked(target);
+  const known =
+    until === undefined ? later(await knownOf(backups, source, store, base, range), read.newest) : asked(target);
   const stop = stopIn(target, read, range, known);
   if (stop === undefined)
     return beyond(target, base, range, later(known, read.newest), catalogue, logPrefix(source.name));

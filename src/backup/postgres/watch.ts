@@ -160,7 +160,7 @@ export async function watch(backups: Backups, source: PostgresSource): Promise<r
   const { app, keep } = backups.settings;
   const before = await readWatched(app, source.name);
   const first = await receive(backups, source, { stopped: before?.state === 'no space' });
-  if (first.seen !== undefined) await tick(app, source.name, first.seen);
+  if (first.seen !== undefined) await tick(app, source.name, first.seen, first.generation?.generation);
   const note = (reception: Reception, stores: Watched['stores'], asked?: string) =>
     writeWatched(app, source.name, {
       ...standingOf(reception, before, new Date().toISOString()),

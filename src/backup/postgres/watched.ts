@@ -1,9 +1,10 @@
-import { appendFile, mkdir, readdir, rm } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod';
 import { sourceFolder } from '#backup/places';
 import type { RepositoryName } from '#protocol/backup';
 import { asText, readJson, replaceText } from '#release/durable';
-import { formatLsn } from './lsn.ts';
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import { heldBy, type Observation } from './observe.ts';
 import type { Reception } from './receive.ts';
 
@@ -78,6 +79,7 @@ export async function tick(
   app: string,
   source: string,
   { time, flushed, sender }: Pick<Observation, 'time' | 'flushed' | 'sender'>,
+  generation?: string,
 ): Promise<void> {
   const at = new Date(time * 1000).toISOString();
   const folder = ticksFolder(app, source);
@@ -86,11 +88,51 @@ export async function tick(
     at,
     flushed: formatLsn(flushed),
     ...(sender === undefined ? {} : { received: formatLsn(sender.flushed) }),
+    ...(generation === undefined ? {} : { generation }),
   };
   await appendFile(join(folder, `${at.slice(0, 10)}.ndjson`), `${JSON.stringify(line)}\n`, {
     mode: 0o600,
     flush: true,
   });
+}
+
+const tickSchema = z.object({
+  at: z.string(),
+  flushed: z.string(),
+  received: z.string().optional(),
+  generation: z.string().optional(),
+});
+
+/**
+ * The last noted moment, as ISO 8601, up to which a log that ends at a position holds everything that was committed while
+ * a generation was received; undefined where none was noted.
+ */
+export async function coveredBy(
+  app: string,
+  source: string,
+  generation: string,
+  end: Lsn,
+): Promise<string | undefined> {
+  const folder = ticksFolder(app, source);
+  const days = (await readdir(folder).catch(() => [])).sort().reverse();
+  for (const day of days) {
+    const lines = (await readFile(join(folder, day), 'utf8')).trimEnd().split('\n').reverse();
+    for (const line of lines) {
+      const tick = tickSchema.safeParse(parsed(line)).data;
+      if (tick?.generation !== generation || tick.received === undefined) continue;
+      if (parseLsn(tick.flushed) <= end) return tick.at;
+    }
+  }
+  return undefined;
+}
+
+// A power cut may have left a part of a line.
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Removes moments that are older than is kept. */
