@@ -3,6 +3,7 @@ import type { PostgresSource } from '#protocol/backup';
 import { beginGeneration } from './generation.ts';
 import { installReceiving } from './install.ts';
 import { SLOT } from './observe.ts';
+import { takeReceivingTurn } from './receive.ts';
 import { literal, query, readCluster } from './server.ts';
 
 /**
@@ -10,7 +11,12 @@ import { literal, query, readCluster } from './server.ts';
  * promoted, so that the one does not go on where the other ends.
  */
 export async function beginAnew(backups: Backups, source: PostgresSource): Promise<void> {
-  const { host, settings } = backups;
+  await partFromBefore(backups, source);
+  await installReceiving(backups, source);
+}
+
+async function partFromBefore({ host, settings: { app } }: Backups, source: PostgresSource): Promise<void> {
+  await using _turn = await takeReceivingTurn(app, source.name);
   const cluster = await readCluster(host, source);
   await query(
     host,
@@ -18,6 +24,5 @@ export async function beginAnew(backups: Backups, source: PostgresSource): Promi
     `SELECT pg_create_physical_replication_slot(${literal(SLOT)}, true)
      WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = ${literal(SLOT)});`,
   );
-  await beginGeneration(settings.app, source.name, cluster, 'its data was restored in place');
-  await installReceiving(backups, source);
+  await beginGeneration(app, source.name, cluster, 'its data was restored in place');
 }

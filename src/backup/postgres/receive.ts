@@ -101,7 +101,7 @@ async function truncate(archive: string, names: readonly string[]): Promise<void
 }
 
 /** Waits until nobody else mends, begins or ends what receives a source. */
-async function takeReceivingTurn(app: string, source: string): Promise<AsyncDisposable | undefined> {
+export async function takeReceivingTurn(app: string, source: string): Promise<AsyncDisposable | undefined> {
   await mkdir(stateFolder(app), { recursive: true, mode: 0o700 });
   return lockFile(join(stateFolder(app), `${source}.receiving.lock`), TURN);
 }
