@@ -182,7 +182,7 @@ const recipe: Recipe<Mariadb> = {
     return [await checkTables(host, server), await checkRows(host, server, note.counts)];
   },
   // Indexes are not in a dump, and an empty server has files of its own.
-  sizeOf: (bytes) => bytes * 2.5 + 300e6,
+  sizeOf: (bytes) => Math.ceil(bytes * 2.5) + 300e6,
 };
 
 /** MariaDB and MySQL: a dump of all databases by the server's own program, in one transaction. */

@@ -57,6 +57,7 @@ export async function fetchTree(
   const { files_restored: files = 0, bytes_restored: bytes = 0 } =
     told(output.stdout).find(({ message_type }) => message_type === 'summary') ?? {};
   const duration = (performance.now() - began) / 1000;
-  const found = `${files} files and folders, ${formatBytes(bytes)}, read again after they were written`;
+  const entries = files === 1 ? 'one entry' : `${files} entries`;
+  const found = `${formatBytes(bytes)} in ${entries}, read again after being written`;
   return { name: 'restic', result: 'passed', found, duration };
 }
