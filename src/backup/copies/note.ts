@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Backups } from '#backup/engine';
@@ -36,10 +37,15 @@ export function notesPrefix(source: string): string {
   return `copies/${source}`;
 }
 
-/** A folder of a source's own for as long as it is used. */
+/** A folder of a source's own for as long as it is used; those of processes that were killed go first. */
 export async function spool(app: string, source: string, purpose: string): Promise<AsyncDisposable & { path: string }> {
-  const path = join(sourceFolder(app, source), `${purpose}-${process.pid}`);
-  await rm(path, { recursive: true, force: true });
+  const folder = sourceFolder(app, source);
+  const path = join(folder, `${purpose}-${process.pid}`);
+  for (const name of await readdir(folder).catch(() => [])) {
+    const owner = name.startsWith(`${purpose}-`) ? name.slice(purpose.length + 1) : '';
+    const isLeft = /^\d+$/.test(owner) && (owner === String(process.pid) || !existsSync(`/proc/${owner}`));
+    if (isLeft) await rm(join(folder, name), { recursive: true, force: true });
+  }
   await mkdir(path, { recursive: true, mode: 0o700 });
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
