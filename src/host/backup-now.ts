@@ -8,11 +8,11 @@ import { runOperation } from './operation.ts';
 
 type Asked = Extract<BackupRequest, { verb: 'backup' | 'backup-verify' }>;
 
-/** What went wrong in a run, for a person; undefined where nothing did. */
+/** What went wrong in a run, in a line: its record has been told in full. Undefined where nothing did. */
 function faultOf({ source, repository, result, why }: BackupRecord): string | undefined {
   if (result === 'done') return undefined;
   const where = [source, repository].filter((word) => word !== undefined).join(', ');
-  return `${where === '' ? '' : `${where}: `}${why ?? 'it failed'}`;
+  return `${where === '' ? '' : `${where}: `}${why?.split('\n')[0]?.replace(/:$/, '') ?? 'it failed'}`;
 }
 
 function jobFor(verb: Asked['verb'], { type }: Source): BackupJob {
