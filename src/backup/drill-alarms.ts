@@ -1,4 +1,4 @@
-import { dueAfter } from '#core/cron-due';
+import { intervalOf } from '#core/cron-due';
 import type { Alarm, DrillReport } from '#protocol/backup';
 import type { Concern } from './alarms.ts';
 
@@ -9,13 +9,6 @@ const INTERVALS = 2;
 const LONGEST = 400;
 
 const moment = (iso: string) => `${iso.slice(0, 16).replace('T', ' ')} UTC`;
-
-/** Milliseconds from one drill to the next, as cron starts them; undefined where none are. */
-function intervalOf(schedule: string, now: number): number | undefined {
-  const first = dueAfter(schedule, new Date(now));
-  const second = first === undefined ? undefined : dueAfter(schedule, first);
-  return first === undefined || second === undefined ? undefined : second.getTime() - first.getTime();
-}
 
 function failedText({ at, verdict, why = '' }: DrillReport, source: string): string {
   const what = verdict === 'error' ? 'could not be carried out' : 'failed';

@@ -4,13 +4,14 @@ import { asDeployError, type DeployError } from '#core/errors';
 import type { DrillCheck, DrillReport, RepositoryName, Source, Standing } from '#protocol/backup';
 import { type Alive, bootApp } from './drill-app.ts';
 import { drillLimits, freeAt, giveWay, refuseWithoutSpace } from './drill-limits.ts';
+import { recentCheck } from './drill-recent.ts';
 import { keepReport, readReports } from './drill-reports.ts';
 import { type DrillTarget, randomMoment } from './drill-target.ts';
 import { Stopwatch } from './drill-watch.ts';
 import type { Backups, Wish } from './engine.ts';
 import { engineOf } from './engines.ts';
 import { openScratch, type Scratch } from './scratch.ts';
-import { type Store, storeNamed } from './store.ts';
+import { openStore, type Store, storeNamed } from './store.ts';
 
 /** What is to be restored on trial. */
 export interface DrillOrder {
@@ -109,7 +110,7 @@ async function run(backups: Backups, course: Course, store: Store, scratch: Scra
     rpo: Math.max(0, (began - newest) / 1000),
     ...(walBytes === undefined ? {} : { walBytes }),
   });
-  tell(backups, course, restored.checks);
+  tell(backups, course, [...restored.checks, recentCheck(source, newest, began)]);
   phase('bringing it to life');
   const options = [...labels, ...(await drillLimits(host))];
   const name = `slipway-drill-${scratch.id}-${source.name}`.toLowerCase();
@@ -169,11 +170,20 @@ function courseOf(backups: Backups, source: Source, order: DrillOrder, scratch: 
   };
 }
 
+/** A repository as one sees it who has never read it: what the host remembers of it is no part of it. */
+function openAnew({ host, settings }: Backups, name: RepositoryName, { folder }: Scratch): Promise<Store> {
+  const [repository] = settings.repositories.filter((one) => one.name === name);
+  if (repository === undefined) throw new Error(`there is no ${name} repository`);
+  return openStore(host, settings, repository, undefined, join(folder, 'cache'));
+}
+
 /** Everything that leaves traces; they are gone when it resolves. */
 async function goThrough(backups: Backups, order: DrillOrder): Promise<readonly Course[]> {
-  const store = storeNamed(backups.stores, order.from);
-  await giveWay(backups.host);
-  await using scratch = await openScratch(backups.host, backups.settings.app);
+  const { host, settings } = backups;
+  const { name } = storeNamed(backups.stores, order.from);
+  await giveWay(host);
+  await using scratch = await openScratch(host, settings.app);
+  const store = await openAnew(backups, name, scratch);
   const courses: Course[] = [];
   for (const source of order.sources) {
     const course = courseOf(backups, source, order, scratch);

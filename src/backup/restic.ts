@@ -35,6 +35,9 @@ export async function checkRestic(host: Host): Promise<void> {
   );
 }
 
+/** Where restic keeps what it has read, so that it reads it once. */
+const CACHE = '/var/cache/slipway/restic';
+
 /** restic on one repository. */
 export interface Restic {
   /** The whole command, for whoever starts it otherwise, with `environment`. */
@@ -60,19 +63,21 @@ export interface ResticOptions {
   readonly credentials: Readonly<Record<string, string>>;
   /** PEM text of the authorities of its https. */
   readonly ca: string | undefined;
+  /** Where it keeps what it has read of the repository before; a folder of the host's own where left out. */
+  readonly cache?: string | undefined;
 }
 
 /** restic, told how to reach a repository. Addresses and secrets go by its environment. */
 export function resticOn(
   host: Host,
-  { repository, place, password, name, options, credentials, ca }: ResticOptions,
+  { repository, place, password, name, options, credentials, ca, cache = CACHE }: ResticOptions,
 ): Restic {
   const environment = {
     ...credentials,
     RESTIC_REPOSITORY: repository,
     RESTIC_PASSWORD_FILE: password,
     RESTIC_HOST: name,
-    RESTIC_CACHE_DIR: '/var/cache/slipway/restic',
+    RESTIC_CACHE_DIR: cache,
     RESTIC_PROGRESS_FPS: '0.01',
   };
   const general = [

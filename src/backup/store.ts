@@ -97,12 +97,13 @@ async function filesIn(folder: string): Promise<readonly NewObject[]> {
   return Promise.all(names.map(async (name) => ({ name, size: (await stat(join(folder, name))).size })));
 }
 
-/** A repository of an app, ready to be used; `password` is the file with the key, the app's own unless told otherwise. */
+/** A repository of an app, ready to be used; `password` is the file with the key, the app's own unless told otherwise; in `cache` restic keeps what it has read. */
 export async function openStore(
   host: Host,
   settings: BackupSettings,
   repository: Repository,
   password: string = keyPath(settings.app),
+  cache?: string,
 ): Promise<Store> {
   const { host: name } = settings;
   const { credentials } = repository;
@@ -123,6 +124,7 @@ export async function openStore(
       options,
       credentials,
       ca: repository.ca,
+      cache,
     });
   };
   const snapshotsOf = resticAt('restic');

@@ -3,8 +3,9 @@ import { expect, test } from 'vitest';
 import type { Seen } from '#backup/alarms';
 import { drillAlarms } from '#backup/drill-alarms';
 import { limitsOf } from '#backup/drill-limits';
+import { recentCheck } from '#backup/drill-recent';
 import { nextTarget, randomMoment } from '#backup/drill-target';
-import type { BackupSettings, DrillReport } from '#protocol/backup';
+import type { BackupSettings, DrillReport, Source } from '#protocol/backup';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2026, 2, 29, 12);
@@ -52,6 +53,15 @@ test('only what the engine can limit is limited', () => {
   expect(limitsOf(none)).toEqual([]);
   const all = { MemoryLimit: true, CpuCfsQuota: true, MemTotal: 8 * 1024 ** 3, Warnings: null };
   expect(limitsOf(all)).toEqual(['--cpus', '1', '--memory', String(2 * 1024 ** 3), '--blkio-weight', '10']);
+});
+
+test('the newest data must be as new as it is copied often', () => {
+  const log = { type: 'postgres', name: 'postgres' } as Source;
+  const daily = { type: 'volume', name: 'files', schedule: '40 3 * * *' } as unknown as Source;
+  const resultOf = (source: Source, age: number) => recentCheck(source, NOW - age, NOW).result;
+  expect([resultOf(log, 3_500_000), resultOf(log, 3_700_000)]).toEqual(['passed', 'failed']);
+  expect([resultOf(daily, 1.9 * DAY), resultOf(daily, 2.1 * DAY)]).toEqual(['passed', 'failed']);
+  expect(recentCheck(log, Number.NEGATIVE_INFINITY, NOW).result).toBe('failed');
 });
 
 const settings = {
