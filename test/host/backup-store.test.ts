@@ -420,7 +420,7 @@ describe('the key', () => {
     });
     expect(proven.code, proven.stderr).toBe(0);
     expect(proven.stdout).toMatch(
-      /opened the local repository[^]*opened the offsite repository[^]*opened bases\/db\/note\./,
+      /opened the local repository[\s\S]*opened the offsite repository[\s\S]*opened bases\/db\/note\./,
     );
     expect(JSON.parse(await on(APP, 'cat /var/lib/slipway/backup/shop/escrow.json')).at).toMatch(/^\d{4}-/);
     await on(APP, '! ls -d /run/slipway-key-* 2>/dev/null');

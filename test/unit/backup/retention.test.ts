@@ -46,7 +46,7 @@ describe('what may go', () => {
   });
 
   test('whatever there is, every moment of the window can still be restored, and so many copies are left', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(
         fc.array(kept, { maxLength: 60 }),
         fc.integer({ min: 0, max: 60 * DAY }),
@@ -71,7 +71,7 @@ describe('what may go', () => {
   });
 
   test('again and again, it comes to an end', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(kept, { maxLength: 40 }), fc.integer({ min: 0, max: 60 * DAY }), (copies, keep) => {
         let left: readonly Kept[] = copies;
         for (let round = 0; round < 10; round++) {

@@ -33,7 +33,7 @@ describe('a sample of files', () => {
   const file = fc.record({ path: fc.string(), size: fc.nat(1e9), mtime: fc.constant('2026-05-04T00:00:00Z') });
 
   test('is one in a hundred, a few at least, none twice, never more than can be read in a while', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(
         fc.array(file, { maxLength: 1000 }),
         fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })),

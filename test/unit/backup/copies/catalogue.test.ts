@@ -18,7 +18,7 @@ const note = (day: number) => ({ name: `copies/redis/${on(day)}.0123456789abcdef
 
 describe('a name of a copy', () => {
   test('is its moment, to the millisecond, and sorts as moments do', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(fc.date({ min: new Date(0), max: new Date('9999-12-31'), noInvalidDate: true }), (moment) => {
         expect(momentOf(idOf(moment))).toBe(moment.toISOString());
       }),

@@ -58,7 +58,7 @@ describe('a dump that is read', () => {
   const tuple = fc.array(value, { minLength: 1, maxLength: 4 }).map((values) => `(${values.join(',')})`);
 
   test('counts right whatever is in the texts, wherever the pieces begin', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(
         fc.array(fc.array(tuple, { minLength: 1, maxLength: 5 }), { maxLength: 5 }),
         fc.integer({ min: 1, max: 64 }),

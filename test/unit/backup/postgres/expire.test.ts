@@ -219,7 +219,7 @@ const restorable = (catalogue: Catalogue, hour: number): boolean => {
 };
 
 test('whatever there is and however wrong the clock, every kept moment stays, and so do the last copies', () => {
-  fc.assert(
+  void fc.assert(
     fc.property(
       histories,
       fc.record({ keep: fc.integer({ min: 0, max: 40 * 86_400 }), atLeast: fc.integer({ min: 1, max: 4 }) }),
