@@ -7,12 +7,13 @@ import type { Host } from '#resources/resource';
 /** Where the data of a source is on the host, and what holds it. */
 export interface Seat {
   readonly path: string;
-  /** The containers that have it open, whether they run or not. */
+  /** The containers that have it open, and its own one even where it has given up. */
   readonly containers: readonly string[];
 }
 
 interface Listed {
   readonly Names: readonly string[];
+  readonly State: string;
   readonly Mounts?: readonly { readonly Source?: string; readonly Destination?: string }[];
 }
 
@@ -25,9 +26,11 @@ async function listed(host: Host): Promise<readonly Listed[]> {
 
 const nameOf = ({ Names }: Listed): string => (Names[0] ?? '').replace(/^\//, '');
 
-async function usersOf(host: Host, path: string): Promise<readonly string[]> {
+async function usersOf(host: Host, path: string, own: string | undefined): Promise<readonly string[]> {
+  // What was stopped on purpose, such as an older release, must not be started by it.
+  const isUsing = (one: Listed) => one.State === 'running' || one.State === 'restarting' || nameOf(one) === own;
   const using = (await listed(host)).filter(({ Mounts = [] }) => Mounts.some(({ Source }) => Source === path));
-  return using.map(nameOf);
+  return using.filter(isUsing).map(nameOf);
 }
 
 async function pathOf(host: Host, source: Source): Promise<string | undefined> {
@@ -61,5 +64,5 @@ export async function seatOf(host: Host, source: Source): Promise<Seat> {
   ]);
   if (parent === undefined) throw refuse(`${dirname(path)} is not there.`);
   if (own !== undefined && own.dev !== parent.dev) throw refuse(`${path} is a file system of its own.`);
-  return { path, containers: await usersOf(host, path) };
+  return { path, containers: await usersOf(host, path, 'container' in source ? source.container : undefined) };
 }
