@@ -33,7 +33,7 @@ beforeAll(async () => {
       },
       files: {
         image: `${REGISTRY}/busybox:1`,
-        command: 'sleep 1000000',
+        command: ['sh', '-c', 'trap exit TERM; while :; do sleep 1; done'],
         volumes: ['files:/files', 'uploads:/uploads', '/media:/media'],
       },
     },
