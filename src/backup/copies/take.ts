@@ -91,6 +91,7 @@ export async function takeCopy(backups: Backups, source: Source, hold: () => Pro
   const held = await trying(undefined, async () => {
     // Let go before anything else is copied: a container may be standing still for it.
     await using data = await hold();
+    for (const text of data.reservations ?? []) backups.host.warn(`${source.name}: ${text}.`);
     for (const store of stores) {
       if (!isThere()) all.push(await trying(store.name, () => write(backups, source, data, store)));
     }
