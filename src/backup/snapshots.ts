@@ -165,6 +165,9 @@ export async function forgetSnapshots(
   return undefined;
 }
 
+/** Lines of what is broken that a record holds. */
+const MOST_NAMED = 50;
+
 /** Into how many parts a repository is divided to be read whole, one part a day. */
 export const PARTS = 30;
 
@@ -192,10 +195,11 @@ async function look(app: string, store: Store, now: number): Promise<string | un
     timeout: LONG,
   });
   if (output.exitCode === 0) return undefined;
-  const lines = `${output.stdout}\n${output.stderr}`
+  // Only lines that name something are worth a person's time; what restic suggests is not for an alarm.
+  const named = `${output.stdout}\n${output.stderr}`
     .split('\n')
-    .filter((line) => /error|pack|blob|tree|hash/i.test(line));
-  return lines.length === 0 ? lastLines(output) : lines.slice(0, 8).join('\n');
+    .filter((line) => /\b[0-9a-f]{8,64}\b/.test(line) && !/^\s*restic /.test(line));
+  return named.length === 0 ? lastLines(output) : [...new Set(named)].slice(0, MOST_NAMED).join('\n');
 }
 
 /**

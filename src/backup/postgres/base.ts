@@ -64,7 +64,7 @@ export async function tablespacesOf(
   const rows = await query(
     host,
     server,
-    "SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '' ORDER BY oid;",
+    "SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) LIKE '/%' ORDER BY oid;",
   );
   return rows.map(([oid = '', location = '']) => ({ oid, location }));
 }

@@ -1,10 +1,9 @@
-import { mkdir, rename, rm, truncate } from 'node:fs/promises';
+import { chown, mkdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { keyPath } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
 import { LONG } from '#backup/snapshots';
 import type { Store } from '#backup/store';
-import { DeployError } from '#core/errors';
 import { pipeline } from '#core/pipeline';
 import { plainName } from './archive.ts';
 import type { Base } from './catalogue.ts';
@@ -70,25 +69,40 @@ export async function fetchLog(
   return { folder, ...segment, files: pieces.map(({ file }) => file), end };
 }
 
-/** Unpacks a base into an empty folder, with the owners that its files had. */
+/**
+ * Unpacks a base into an empty folder, with the owners that its files had. Tablespaces come to lie within the data
+ * directory, where the server takes a folder as it takes a link: where they were before may be in use.
+ */
 export async function fetchBase(store: Store, { note, snapshot = '' }: Base, folder: string): Promise<void> {
-  const [archive, ...others] = note.archives;
-  if (archive === undefined || others.length > 0) {
-    throw new DeployError('restore-refused', `The copy ${note.id} has tablespaces outside the data directory.`, {
-      hint: 'Restore the logical dump of it; `deploy backup list <environment>` shows it.',
-    });
-  }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
   const { argv, environment } = store.direct;
-  const tar = ['tar', '--extract', '--file=-', '--numeric-owner', '--same-permissions', `--directory=${folder}`];
-  const { ok, why } = await pipeline([argv(['dump', snapshot, archive.path]), tar], {
-    env: environment,
-    timeout: LONG,
-  });
-  if (ok) return;
-  throw new BrokenCopy(
-    `snapshot ${snapshot.slice(0, 8)}`,
-    'changed',
-    `The copy ${note.id} (snapshot ${snapshot.slice(0, 8)} of the ${store.name} repository) cannot be read:\n${why}`,
-  );
+  const read = async (path: string, into: readonly (readonly string[])[], output?: string): Promise<void> => {
+    const { ok, why } = await pipeline([argv(['dump', snapshot, path]), ...into], {
+      env: environment,
+      timeout: LONG,
+      ...(output === undefined ? {} : { output }),
+    });
+    if (ok) return;
+    throw new BrokenCopy(
+      `snapshot ${snapshot.slice(0, 8)}`,
+      'changed',
+      `The copy ${note.id} (snapshot ${snapshot.slice(0, 8)} of the ${store.name} repository) cannot be read:\n${why}`,
+    );
+  };
+  const tar = ['tar', '--extract', '--file=-', '--numeric-owner', '--same-permissions'];
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const [data, ...tablespaces] = note.archives;
+  await read(data?.path ?? '', [[...tar, `--directory=${folder}`]]);
+  const { uid, gid } = await stat(join(folder, 'PG_VERSION'));
+  const own = (path: string): Promise<void> => chown(path, uid, gid);
+  for (const { path, oid = '' } of tablespaces) {
+    const place = join(folder, 'pg_tblspc', oid);
+    await mkdir(place, { recursive: true, mode: 0o700 });
+    await own(place);
+    await read(path, [[...tar, `--directory=${place}`]]);
+  }
+  // It would have the server make links to where they were.
+  if (tablespaces.length > 0) await rm(join(folder, 'tablespace_map'), { force: true });
+  if (note.manifest === undefined) return;
+  await read(note.manifest, [], join(folder, 'backup_manifest'));
+  await own(join(folder, 'backup_manifest'));
 }
