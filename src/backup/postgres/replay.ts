@@ -121,6 +121,8 @@ export async function replay(
     recovery_target_action: 'promote',
     hot_standby: 'off',
     ...{ archive_mode: 'off', synchronous_standby_names: '', primary_conninfo: '', primary_slot_name: '' },
+    // Tablespaces lie within the data directory, which the server otherwise takes for a mistake.
+    allow_in_place_tablespaces: 'on',
     ...{ listen_addresses: '', ssl: 'off', hba_file: '/slipway/scripts/pg_hba.conf' },
     ...{ logging_collector: 'off', log_destination: 'stderr', log_min_messages: 'warning', log_timezone: 'UTC' },
     ...{ lc_messages: 'C', timezone: 'UTC', shared_buffers: '128MB', max_wal_size: '2GB', autovacuum: 'off' },
