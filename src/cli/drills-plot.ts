@@ -48,7 +48,8 @@ export function labelOf(value: number, unit: Unit): string {
   }
   if (value < 1) return `${Number((value * 1000).toPrecision(3))} ms`;
   if (value <= 180) return `${Number(value.toPrecision(3))} s`;
-  return value <= 3 * 3600 ? `${Number((value / 60).toPrecision(3))} min` : span(value);
+  if (value <= 3 * 3600) return `${Number((value / 60).toPrecision(3))} min`;
+  return value % 86_400 === 0 ? `${value / 86_400} d` : `${Number((value / 3600).toPrecision(3))} h`;
 }
 
 /** The span that an axis of time shows; wide enough that one drill alone stands in its middle. */
