@@ -38,6 +38,7 @@ const TELLING: ReadonlySet<DeployError['code']> = new Set([
 /** One source on its way through a drill. */
 interface Course {
   readonly source: Source;
+  readonly asked: DrillTarget;
   readonly watch: Stopwatch;
   report: DrillReport;
   alive: Alive | undefined;
@@ -54,8 +55,8 @@ function tell({ host, settings }: Backups, course: Course, checks: readonly Dril
 }
 
 /** The moment to restore, or several to try one after the other: by chance one may be where nothing was kept. */
-async function momentsFor(backups: Backups, { source }: Course, standing: Standing, target: DrillTarget) {
-  if (target !== 'random') return [target];
+async function momentsFor(backups: Backups, { source, asked }: Course, standing: Standing) {
+  if (asked !== 'random') return [asked];
   const reports = await readReports(backups.settings.app);
   const earlier = reports.filter((report) => report.source === source.name);
   const drawn = Array.from({ length: DRAWS }, () => randomMoment(standing, earlier, Math.random()));
@@ -84,7 +85,7 @@ async function restoreOneOf(
 }
 
 /** Restores one source, brings it to life and looks through it. */
-async function run(backups: Backups, course: Course, store: Store, scratch: Scratch, target: DrillTarget) {
+async function run(backups: Backups, course: Course, store: Store, scratch: Scratch) {
   const { source, watch } = course;
   const { host } = backups;
   const engine = engineOf(source);
@@ -99,7 +100,7 @@ async function run(backups: Backups, course: Course, store: Store, scratch: Scra
     moment === undefined ? Number.NEGATIVE_INFINITY : Date.parse(moment);
   const copies = (await engine.copies(backups, source, store)).filter(({ complete }) => complete);
   await refuseWithoutSpace(scratch.folder, copies.at(-1)?.bytes ?? 0);
-  const moments = await momentsFor(backups, course, standing, target);
+  const moments = await momentsFor(backups, course, standing);
   const { labels } = scratch;
   const restored = await restoreOneOf(backups, course, { store, labels, phase }, moments, scratch.folder);
   const { bytes, walBytes, reaches } = restored;
@@ -126,7 +127,9 @@ async function explain(backups: Backups, course: Course, thrown: unknown, scratc
   const { code, message } = asDeployError(thrown);
   // A program that writes says so in many ways.
   const isFull = /no space left on device/i.test(message) || (await freeAt(scratch.folder)) < FULL;
-  if (TELLING.has(code) && !isFull) {
+  // What somebody has asked for by mistake is no fault of the copies.
+  const isMistaken = code === 'restore-refused' && course.asked !== 'latest' && course.asked !== 'random';
+  if (TELLING.has(code) && !isFull && !isMistaken) {
     const { name, duration } = course.watch.phases.at(-1) ?? { name: 'beginning', duration: 0 };
     return tell(backups, course, [{ name, result: 'failed', found: message, duration }]);
   }
@@ -158,14 +161,16 @@ function judge(course: Course): void {
 
 function courseOf(backups: Backups, source: Source, order: DrillOrder, scratch: Scratch): Course {
   const { app } = backups.settings;
+  const asked = order.target(source);
   return {
     source,
+    asked,
     watch: new Stopwatch(),
     alive: undefined,
     report: {
       ...{ id: `${scratch.id}-${source.name}`, app, source: source.name, type: source.type },
       ...{ at: new Date().toISOString(), by: backups.host.by, repository: order.from },
-      ...{ verdict: 'passed', target: order.target(source), phases: [], checks: [], duration: 0 },
+      ...{ verdict: 'passed', target: asked, phases: [], checks: [], duration: 0 },
     },
   };
 }
@@ -189,7 +194,7 @@ async function goThrough(backups: Backups, order: DrillOrder): Promise<readonly 
     const course = courseOf(backups, source, order, scratch);
     courses.push(course);
     try {
-      await run(backups, course, store, scratch, order.target(source));
+      await run(backups, course, store, scratch);
     } catch (thrown) {
       await explain(backups, course, thrown, scratch);
     }

@@ -132,6 +132,15 @@ test('an assertion that is not true fails the drill with what it answered, alarm
   expect(await alarmsOfDrills()).toEqual([]);
 });
 
+test('a moment drawn by chance is restored; one that was never kept is no fault of the copies', async () => {
+  const { report } = await drill('--target', 'random');
+  expect(report, report.why).toMatchObject({ verdict: 'passed', target: expect.stringMatching(/^20.*Z$/) });
+  const mistaken = await drill('--target', '2020-01-01T00:00:00Z');
+  expect(mistaken.run.code).toBe(1);
+  expect(mistaken.report.verdict).toBe('error');
+  expect(mistaken.report.why).toContain('before all that is kept');
+});
+
 /** Kinds of stored objects, and a script that breaks one and prints its name. */
 const BROKEN: readonly [string, string][] = [
   [
