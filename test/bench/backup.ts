@@ -89,8 +89,8 @@ const LAST_COMMIT = `
 D=$(ls -d ${ARCHIVE}/*/* | tail -1); rm -rf ${HAND}/log; mkdir -p ${HAND}/log; cp $D/* ${HAND}/log/
 for P in ${HAND}/log/*.partial; do mv $P \${P%.partial}; done
 IMAGE=$(docker inspect --format '{{.Image}}' ${DATABASE})
-FIRST=$(ls ${HAND}/log | grep -v history | tail -2 | head -1)
-docker run --rm --network=none --env TZ=UTC --volume ${HAND}/log:/log --entrypoint pg_waldump $IMAGE --path=/log --rmgr=Transaction $FIRST 2>/dev/null \\
+FIRST=$(ls ${HAND}/log | grep -v history | tail -2 | head -1); LAST=$(ls ${HAND}/log | grep -v history | tail -1)
+docker run --rm --network=none --env TZ=UTC --volume ${HAND}/log:/log --entrypoint pg_waldump $IMAGE --path=/log --rmgr=Transaction $FIRST $LAST 2>/dev/null \\
   | grep -o 'COMMIT 20[0-9-]* [0-9:.]*' | tail -1 | cut -d' ' -f2-`;
 
 /** Kills the database and its receiver in the same instant, and tells what of the last commits is where. */
