@@ -1,10 +1,7 @@
 import { join } from 'node:path';
-import { type Output, run } from '#core/run';
+import type { Output } from '#core/run';
 import type { Objects, StoredObject } from './objects.ts';
-import type { Place } from './repository.ts';
 import type { Login } from './ssh.ts';
-
-type SftpPlace = Extract<Place, { type: 'sftp' }>;
 
 /** Rejects where a batch has failed, in the words of whoever uses the store. */
 type Must = (what: string, output: Output) => Output;
@@ -44,14 +41,7 @@ function waysTo(path: string): readonly string[] {
 }
 
 /** Objects on an SFTP server, each written beside and renamed: whole or not there, and never over another. */
-export function sftpObjects(login: Login, place: SftpPlace, must: Must): Objects {
-  const { user, host, port, path: root } = place;
-  const target = `${user === undefined ? '' : `${user}@`}${host.includes(':') ? `[${host}]` : host}`;
-  const batch = (commands: readonly string[], timeout: number): Promise<Output> =>
-    run(['sftp', '-b', '-', ...login.options, ...(port === undefined ? [] : ['-P', String(port)]), target], {
-      input: `${commands.join('\n')}\n`,
-      timeout,
-    });
+export function sftpObjects({ batch }: Login, root: string, must: Must): Objects {
   const at = (prefix: string, name: string): string => join(root, prefix, name);
 
   /** What there is of these, by their names. */
@@ -112,13 +102,8 @@ export function sftpObjects(login: Login, place: SftpPlace, must: Must): Objects
       must('Fetching objects from', orRefused(await batch(commands, 6 * 3600)));
     },
     async remove(prefix, names) {
-      must(
-        'Removing objects from',
-        await batch(
-          names.map((name) => `rm ${quoted(at(prefix, name))}`),
-          600,
-        ),
-      );
+      const removals = names.map((name) => `-rm ${quoted(at(prefix, name))}`);
+      must('Removing objects from', orRefused(await batch(removals, 600)));
     },
   };
 }

@@ -21,6 +21,10 @@ const SAID: readonly (readonly [RegExp, (login: Login | undefined) => string])[]
       `The server shows another key than the one pinned in ${login?.knownHosts ?? 'known_hosts'}. Where that is right (it was installed anew), declare it as \`backups.hostKey\`, or remove that file on the host.`,
   ],
   [
+    /unable to start the sftp session/i,
+    (login) => `See that the server is up and lets this key in: ${login?.publicKey ?? 'the one declared'}`,
+  ],
+  [
     /x509|certificate|tls: /i,
     () => 'Declare the authority that signed its certificate as `backups.ca`, or let the server renew it.',
   ],

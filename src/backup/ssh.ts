@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
+import type { Output } from '#core/run';
 import type { BackupSettings, Repository } from '#protocol/backup';
 import { replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
@@ -15,6 +16,8 @@ export interface Login {
   readonly publicKey: string;
   /** Where the server's key is pinned. */
   readonly knownHosts: string;
+  /** Has sftp carry out commands, one a line. */
+  batch(commands: readonly string[], timeout: number): Promise<Output>;
   /** Warns where this contact was the first and its key was taken as it came. */
   noticeNewKey(): Promise<void>;
 }
@@ -61,7 +64,7 @@ export async function loginTo(
   host: Host,
   { app }: BackupSettings,
   repository: Repository,
-  { host: address, port = 22 }: SftpPlace,
+  { host: address, user, port = 22 }: SftpPlace,
 ): Promise<Login> {
   const { name, hostKey } = repository;
   const identity = await identityFor(host, app, repository);
@@ -86,12 +89,19 @@ export async function loginTo(
     ServerAliveInterval: '15',
     ServerAliveCountMax: '4',
   };
+  // What the administrator has written for other logins must not decide where backups go.
+  const options = [
+    ...['-F', 'none', '-i', identity],
+    ...Object.entries(settings).flatMap(([option, value]) => ['-o', `${option}=${value}`]),
+  ];
+  const target = `${user === undefined ? '' : `${user}@`}${address.includes(':') ? `[${address}]` : address}`;
   return {
-    // What the administrator has written for other logins must not decide where backups go.
-    options: [
-      ...['-F', 'none', '-i', identity],
-      ...Object.entries(settings).flatMap(([option, value]) => ['-o', `${option}=${value}`]),
-    ],
+    options,
+    batch: (commands, timeout) =>
+      host.run(['sftp', '-b', '-', ...options, '-P', String(port), target], {
+        input: `${commands.join('\n')}\n`,
+        timeout,
+      }),
     publicKey,
     knownHosts,
     async noticeNewKey() {

@@ -139,7 +139,7 @@ export async function openStore(
       case 's3':
         return s3Objects(at, repository, ca, must);
       case 'sftp':
-        return sftpObjects(login as Login, at, must);
+        return sftpObjects(login as Login, at.path, must);
       case 'rest':
         return restObjects(async (what, args, runOptions) => must(what, await objectsRestic.run(args, runOptions)));
     }
@@ -147,8 +147,13 @@ export async function openStore(
   const objects = objectsAt();
 
   async function lookAt(run: Restic['run']): Promise<Held> {
+    // restic does not always repeat what ssh has said before it went.
+    if (login !== undefined) {
+      const greeting = await login.batch(['pwd'], LOOK);
+      await login.noticeNewKey();
+      must('Logging in to', greeting);
+    }
     const output = await run(['cat', 'config', '--no-lock'], { timeout: LOOK });
-    await login?.noticeNewKey();
     if (output.exitCode === 0) return 'ours';
     if (output.exitCode === RESTIC_EXIT.noRepository) return 'none';
     if (output.exitCode === RESTIC_EXIT.wrongKey) return 'foreign';

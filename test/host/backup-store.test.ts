@@ -11,6 +11,7 @@ import { makeProject, type Project } from '#test/support/project';
 import { ask } from '#test/support/release';
 import type { Order, Outcome } from '#test/support/store-main';
 import { askStores, bringStores } from '#test/support/stores';
+import { deployInTerminal } from '#test/support/terminal';
 
 const APP = 'store-app';
 const VAULT = 'store-vault';
@@ -404,6 +405,12 @@ describe('the key', () => {
     const unasked = await deploy(['backup', 'key', 'show', 'prod', '--again', '--project', project.folder]);
     expect(unasked.code).not.toBe(0);
     expect(unasked.stderr).toContain('Nobody is here to confirm');
+    const show = ['backup', 'key', 'show', 'prod', '--again', '--project', project.folder];
+    const typed = await deployInTerminal(show, [{ when: 'Type prod', type: 'prod' }]);
+    expect(typed.screen).toContain(key);
+    const mistyped = await deployInTerminal(show, [{ when: 'Type prod', type: 'shop' }]);
+    expect(mistyped.code).not.toBe(0);
+    expect(mistyped.screen).not.toContain(key);
     await on(APP, `! grep -rlF '${key}' /var/lib/slipway /var/log /run/log 2>/dev/null`);
     expect(await on(APP, 'cat /var/lib/slipway/ledger/shop.ndjson')).toContain('"op":"backup-key"');
   });
@@ -423,6 +430,12 @@ describe('the key', () => {
       /opened the local repository[\s\S]*opened the offsite repository[\s\S]*opened bases\/db\/note\./,
     );
     expect(JSON.parse(await on(APP, 'cat /var/lib/slipway/backup/shop/escrow.json')).at).toMatch(/^\d{4}-/);
+    const prompted = await deployInTerminal(
+      ['backup', 'key', 'verify', 'prod', '--project', project.folder],
+      [{ when: 'Your copy of the key', type: key }],
+    );
+    expect(prompted.code, prompted.screen).toBe(0);
+    expect(prompted.screen).not.toContain(key);
     await on(APP, '! ls -d /run/slipway-key-* 2>/dev/null');
   });
 

@@ -72,6 +72,7 @@ describe('what a repository says becomes an error', () => {
     ['write: no space left on device', 'Make room'],
     ['dial tcp 10.0.0.1:443: connect: connection refused', 'is up'],
     ['Host key verification failed.', 'backups.hostKey'],
+    ['unable to start the sftp session, error: file already closed', 'lets this key in'],
     ['the moon is full', 'deploy backup status'],
   ])('%s: the hint has "%s"', (said, hint) => {
     expect(failing(said)).toMatchObject({ code: 'repository-failed', hint: expect.stringContaining(hint) });
