@@ -62,8 +62,8 @@ export function sftpObjects({ batch }: Login, root: string, must: Must): Objects
         const bytes = missing.reduce((sum, { size }) => sum + size, 0);
         const puts = missing.flatMap(({ name }) => {
           const draft = quoted(at(prefix, `.${name}.part`));
-          // -l: the old rename of the protocol, which refuses a name that is taken.
-          return [`put ${quoted(join(folder, name))} ${draft}`, `rename -l ${draft} ${quoted(at(prefix, name))}`];
+          // -f: on the disk of the server before it counts. -l: the old rename of the protocol, which refuses a name that is taken.
+          return [`put -f ${quoted(join(folder, name))} ${draft}`, `rename -l ${draft} ${quoted(at(prefix, name))}`];
         });
         const output = await batch(
           [...waysTo(join(root, prefix)).map((way) => `-mkdir ${quoted(way)}`), ...puts],
