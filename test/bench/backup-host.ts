@@ -11,8 +11,8 @@ export const MB = 1e6;
 /** A host with a database of a size, backed up into one repository, and cron at work on it. */
 export interface Ground extends AsyncDisposable {
   readonly there: BackedUp;
-  /** Bytes of the whole cluster on disk. */
-  readonly bytes: number;
+  /** Fills the database with so many megabytes; resolves with the bytes of the whole cluster. */
+  fill(megabytes: number): Promise<number>;
   /** Seconds that a script takes as root of the host; rejects where it fails. */
   time(script: string): Promise<number>;
   /** Runs a verb of the built command line, with its seconds; it may fail. */
@@ -22,18 +22,20 @@ export interface Ground extends AsyncDisposable {
 /** What half of the database is: rows as apps have them. The other half hardly compresses. */
 const ROWS = { perScale: 15 * MB, perText: 76 };
 
-/** Makes a host whose database is of so many megabytes. */
-export async function ground(name: string, megabytes: number): Promise<Ground> {
+/** Makes a host whose database is nearly empty. */
+export async function ground(name: string): Promise<Ground> {
   const there = await backedUp({ name, crons: true, backups: { local: false } });
-  const scale = Math.max(1, Math.round((megabytes * MB) / 2 / ROWS.perScale));
-  const texts = Math.round((megabytes * MB) / 2 / ROWS.perText);
-  await there.says(`docker exec ${DATABASE} pgbench --initialize --quiet --scale=${scale} --username=app app`, 600);
-  await there.sql(`CREATE TABLE texts AS SELECT n AS id, md5(random()::text) AS text FROM generate_series(1, ${texts}) n;
-    CREATE TABLE ticks (at timestamptz); VACUUM; CHECKPOINT;`);
-  const bytes = Number(await there.sql('SELECT sum(pg_database_size(oid)) FROM pg_database;'));
+  await there.sql('CREATE TABLE ticks (at timestamptz);');
   return {
     there,
-    bytes,
+    async fill(megabytes) {
+      const scale = Math.max(1, Math.round((megabytes * MB) / 2 / ROWS.perScale));
+      const texts = Math.round((megabytes * MB) / 2 / ROWS.perText);
+      await there.says(`docker exec ${DATABASE} pgbench --initialize --quiet --scale=${scale} --username=app app`, 600);
+      await there.sql(`CREATE TABLE texts AS SELECT n AS id, md5(random()::text) AS text FROM generate_series(1, ${texts}) n;
+        VACUUM; CHECKPOINT;`);
+      return Number(await there.sql('SELECT sum(pg_database_size(oid)) FROM pg_database;'));
+    },
     async time(script) {
       const began = performance.now();
       await there.says(script, 900);
