@@ -5,14 +5,14 @@ import type { Concern } from './alarms.ts';
 /** How many of its intervals a drill may not have passed. */
 const INTERVALS = 2;
 
-/** Characters of a report's reason that an alarm shows. */
+/** Characters of the first line of a report's reason that an alarm shows. */
 const LONGEST = 400;
 
 const moment = (iso: string) => `${iso.slice(0, 16).replace('T', ' ')} UTC`;
 
 function failedText({ at, verdict, why = '' }: DrillReport, source: string): string {
   const what = verdict === 'error' ? 'could not be carried out' : 'failed';
-  return `The last drill of ${source}, ${moment(at)}, ${what}: ${why.slice(0, LONGEST)}`;
+  return `The last drill of ${source}, ${moment(at)}, ${what}: ${(why.split('\n')[0] ?? '').slice(0, LONGEST)}`;
 }
 
 /** Whether what is stored was restored lately, and as it should be. */

@@ -34,7 +34,8 @@ small{font-weight:400;font-size:.85rem}
 .alarms{padding:.1rem 1.1rem .6rem;margin-top:1.5rem;border-left:.3rem solid var(--bad)}
 .alarms h2{margin-top:.9rem}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr));gap:.9rem;align-items:start}
-figure.strip{grid-column:1/-1}
+figure.strip{grid-column:1/-1;overflow-x:auto}
+.strip svg{min-width:40rem}
 figure{margin:0;padding:.8rem 1rem .6rem}
 figcaption{font-weight:600;margin-bottom:.4rem}
 figcaption small{display:block}
