@@ -1,28 +1,17 @@
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups } from '#backup/engine';
 import { sourceFolder, stateFolder } from '#backup/places';
 import { lockFile } from '#core/file-lock';
 import type { PostgresSource } from '#protocol/backup';
-import type { Host } from '#resources/resource';
-import { segmentAt } from './archive.ts';
-import { decide, type Situation, type Step } from './decide.ts';
+import { decide, type Step } from './decide.ts';
 import { archiveFolder, beginGeneration, type Generation, readGeneration } from './generation.ts';
-import { isReceiving, type Observation, observe, SLOT } from './observe.ts';
-import {
-  type Contained,
-  contained,
-  isAsWanted,
-  receiverOf,
-  removeReceiver,
-  startReceiver,
-  type Wanted,
-  wordsOf,
-} from './receiver.ts';
+import { type Look, look, oddFiles } from './look.ts';
+import { type Observation, SLOT } from './observe.ts';
+import { contained, removeReceiver, startReceiver } from './receiver.ts';
 import { query } from './server.ts';
 import { ensureSettings, ensureSynchronous, undoSettings } from './server-settings.ts';
-import { mayWrite, readSpace } from './space.ts';
 
 /** How receiving stands after everything that could be done about it was done. */
 export interface Reception {
@@ -47,46 +36,16 @@ const LOOK = { every: 400, times: 20 };
 /** Seconds to wait for whoever is at it at the moment. */
 const TURN = 120;
 
-/** Seconds after which a receiver that runs without receiving has said why. */
-const SETTLED = 10;
+/** Drops our slot where there is one. The server may take a moment to notice that nobody listens, and drops none before. */
+const DROP_SLOT = `
+DO $$ BEGIN
+  PERFORM pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
+    WHERE slot_name = '${SLOT}' AND active_pid IS NOT NULL;
+  PERFORM pg_drop_replication_slot('${SLOT}') FROM pg_replication_slots WHERE slot_name = '${SLOT}';
+END $$;`;
 
-async function oddFiles(archive: string, segmentBytes: number): Promise<readonly string[]> {
-  const odd: string[] = [];
-  for (const name of await readdir(archive).catch(() => [])) {
-    if (!name.endsWith('.partial')) continue;
-    const size = (await stat(join(archive, name)).catch(() => undefined))?.size ?? 0;
-    if (size !== 0 && size !== segmentBytes) odd.push(name);
-  }
-  return odd;
-}
-
-async function inode(path: string): Promise<number | undefined> {
-  return (await stat(path).catch(() => undefined))?.ino;
-}
-
-/** Whether what the receiver writes is what we look at: folders are put in one another's place. */
-async function placeOf(
-  archive: string,
-  seen: Observation,
-  receiver: Contained | undefined,
-): Promise<Situation['archive']> {
-  const names = await readdir(archive).catch(() => []);
-  if (receiver?.running === true && isReceiving(seen) && seen.sender !== undefined) {
-    const its = await inode(`/proc/${receiver.pid}/root/archive`);
-    if (its !== undefined && its !== (await inode(archive))) return 'elsewhere';
-    const { flushed } = seen.sender;
-    const file = segmentAt(seen.timeline, flushed, seen.segmentBytes);
-    // At a segment's very end the next file is not begun.
-    const within = flushed % BigInt(seen.segmentBytes) !== 0n;
-    if (within && flushed > 0n && !names.some((name) => name >= file)) return 'elsewhere';
-  }
-  return names.length === 0 ? 'empty' : 'in place';
-}
-
-async function makeSlot(host: Host, source: PostgresSource, slot: Observation['slot']): Promise<void> {
-  const drop = slot === undefined ? '' : `SELECT pg_drop_replication_slot('${SLOT}');\n`;
-  await query(host, source, `${drop}SELECT pg_create_physical_replication_slot('${SLOT}', true);`);
-}
+/** Has the server keep its log from now on until we have received it. */
+const NEW_SLOT = `${DROP_SLOT}\nSELECT pg_create_physical_replication_slot('${SLOT}', true);`;
 
 async function truncate(archive: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
@@ -106,43 +65,6 @@ export async function takeReceivingTurn(app: string, source: string): Promise<As
   return lockFile(join(stateFolder(app), `${source}.receiving.lock`), TURN);
 }
 
-/** Everything there is to see at one moment. */
-interface Look {
-  readonly seen: Observation;
-  readonly generation: Generation | undefined;
-  readonly receiver: Contained | undefined;
-  readonly wanted: Wanted | undefined;
-  readonly situation: Situation;
-}
-
-async function look(
-  { host, settings: { app } }: Backups,
-  source: PostgresSource,
-  database: Contained,
-  stopped: boolean,
-): Promise<Look> {
-  const seen = await observe(host, source);
-  const [generation, receiver] = await Promise.all([
-    readGeneration(app, source.name),
-    contained(host, receiverOf(source)),
-  ]);
-  const archive = generation === undefined ? undefined : archiveFolder(app, source.name, generation);
-  if (archive !== undefined) await mkdir(archive, { recursive: true, mode: 0o700 });
-  const wanted = archive === undefined ? undefined : { app, source, database, port: seen.port, archive };
-  const age = receiver === undefined ? 0 : (Date.now() - Date.parse(receiver.started)) / 1000;
-  const situation: Situation = {
-    seen,
-    generation,
-    fits: wanted !== undefined && isAsWanted(receiver, wanted),
-    settled: age > SETTLED,
-    words: isReceiving(seen) || receiver === undefined ? '' : await wordsOf(host, source),
-    archive: archive === undefined ? 'empty' : await placeOf(archive, seen, receiver),
-    odd: archive === undefined ? [] : await oddFiles(archive, seen.segmentBytes),
-    space: archive === undefined || mayWrite(await readSpace(archive), stopped),
-  };
-  return { seen, generation, receiver, wanted, situation };
-}
-
 async function carryOut(
   { host, settings: { app } }: Backups,
   source: PostgresSource,
@@ -153,13 +75,14 @@ async function carryOut(
     case 'begin': {
       await removeReceiver(host, source);
       await ensureSettings(host, app, source, seen);
-      if (step.newSlot) await makeSlot(host, source, seen.slot);
+      if (step.newSlot) await query(host, source, NEW_SLOT);
       await beginGeneration(app, source.name, seen, step.gap);
       return;
     }
     case 'make slot': {
       await removeReceiver(host, source);
-      return makeSlot(host, source, seen.slot);
+      await query(host, source, NEW_SLOT);
+      return;
     }
     case 'stop':
       return removeReceiver(host, source);
@@ -227,9 +150,9 @@ export async function receive(
     if (step.do === 'stop') break;
   }
   if (last === undefined) return silent('it was not looked at');
-  await ensureSettings(host, settings.app, source, last.seen);
   const receiving = step.do === 'nothing';
   const synchronous = await ensureSynchronous(host, settings.app, source, last.seen, receiving);
+  await ensureSettings(host, settings.app, source, last.seen);
   const generation = await readGeneration(settings.app, source.name);
   const common = { seen: last.seen, synchronous, gaps, ...(generation === undefined ? {} : { generation }) };
   if (receiving) return { state: 'receiving', ...common };
@@ -248,7 +171,8 @@ export async function endReceiving({ host, settings }: Backups, source: Postgres
   await using _turn = await takeReceivingTurn(app, source.name);
   if ((await contained(host, source.container))?.running === true) {
     await undoSettings(host, app, source);
-    await dropSlot(host, source);
+    await removeReceiver(host, source);
+    await query(host, source, DROP_SLOT);
   } else {
     await removeReceiver(host, source);
     host.warn(
@@ -257,18 +181,4 @@ export async function endReceiving({ host, settings }: Backups, source: Postgres
     );
   }
   await rm(sourceFolder(app, source.name), { recursive: true, force: true });
-}
-
-async function dropSlot(host: Host, source: PostgresSource): Promise<void> {
-  await removeReceiver(host, source);
-  // The server may take a moment to notice that nobody listens, and drops no slot before.
-  await query(
-    host,
-    source,
-    `DO $$ BEGIN
-       PERFORM pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
-         WHERE slot_name = '${SLOT}' AND active_pid IS NOT NULL;
-       PERFORM pg_drop_replication_slot('${SLOT}') FROM pg_replication_slots WHERE slot_name = '${SLOT}';
-     END $$;`,
-  );
 }

@@ -92,7 +92,7 @@ export async function ensureSynchronous(
   receiving: boolean,
 ): Promise<boolean> {
   const waits = seen.settings[SYNCHRONOUS] === SLOT;
-  const should = source.synchronous && receiving;
+  const should = source.synchronous && receiving && seen.settings.synchronous_commit !== 'remote_apply';
   if (should && !waits) await set(host, app, source, { [SYNCHRONOUS]: SLOT });
   if (!should && waits) await release(host, source);
   return should;
