@@ -42,13 +42,14 @@ const SCARCE = 0.25;
 /** Beginnings of segments that stay in a repository. */
 const KEPT_PARTIALS = 2;
 
+/** Beginnings of segments that are removed in one go: a request each minute would be one too many. */
+const SUPERSEDED = 5;
+
 /** What one shipment works with. */
 interface Shipment {
   readonly backups: Backups;
   readonly source: PostgresSource;
   readonly store: Store;
-  readonly url: string;
-  readonly recipient: string;
   readonly spool: string;
 }
 
@@ -58,13 +59,14 @@ function urlOf({ settings }: Pick<Backups, 'settings'>, store: Store): string {
 
 /** Seals files and puts them; what was sealed is forgotten only once it is there. */
 async function put(
-  { store, source, recipient, spool }: Shipment,
+  { backups: { host, settings }, store, source, spool }: Shipment,
   generation: Pick<Generation, 'systemId' | 'generation'>,
   files: readonly string[],
 ): Promise<readonly string[]> {
   const folder = join(spool, 'sealed');
   await rm(folder, { recursive: true, force: true });
   try {
+    const recipient = await host.once(`recipient of ${settings.app}`, () => recipientOf(host, settings.app));
     const sealed = await seal(recipient, files, folder);
     const prefix = generationPrefix(source.name, generation);
     await store.put(folder, prefix);
@@ -148,12 +150,12 @@ async function shipGeneration(
   return { objects, shipped };
 }
 
-/** Removes beginnings of segments that later objects hold too; whoever may not remove keeps them. */
+/** Removes beginnings of segments that later objects hold too; where that is nobody's right they stay until they expire. */
 async function forgetPartials(store: Store, shipped: Shipped): Promise<Shipped> {
   const superseded = shipped.partials.slice(0, -KEPT_PARTIALS);
-  if (superseded.length === 0) return shipped;
-  const refusal = await store.remove(superseded);
-  return refusal === undefined ? { ...shipped, partials: shipped.partials.slice(-KEPT_PARTIALS) } : shipped;
+  if (superseded.length < SUPERSEDED) return shipped;
+  await store.remove(superseded);
+  return { ...shipped, partials: shipped.partials.slice(-KEPT_PARTIALS) };
 }
 
 /**
@@ -173,8 +175,7 @@ export async function shipTo(
   const url = urlOf(backups, store);
   const spool = join(sourceFolder(app, source.name), 'spool', store.name);
   await mkdir(spool, { recursive: true, mode: 0o700 });
-  const recipient = await recipientOf(backups.host, app);
-  const shipment: Shipment = { backups, source, store, url, recipient, spool };
+  const shipment: Shipment = { backups, source, store, spool };
   const present = await readGeneration(app, source.name);
   let arrivals: Arrivals = await readArrivals(app, source.name, store.name, url);
   let delivery: Delivery = { reaches: 0n, objects: 0 };

@@ -12,7 +12,7 @@ export interface Shipped {
   /** Up to where the log is there, its last beginning of a segment included. */
   readonly reaches: Lsn;
   readonly histories: readonly string[];
-  /** Objects with beginnings of segments, oldest first, as far as they were not removed again. */
+  /** Objects with beginnings of segments, oldest first, that are still to be removed again. */
   readonly partials: readonly string[];
 }
 
