@@ -128,6 +128,7 @@ export async function receive(
   if (database?.running !== true) return silent(`${source.container} does not run`);
   let steps = 0;
   let looks = 0;
+  let afresh = false;
   let last: Look | undefined;
   let step: Step = { do: 'wait' };
   while (steps < STEPS && looks < patience) {
@@ -138,7 +139,12 @@ export async function receive(
       break;
     }
     step = decide(last.situation);
-    if (step.do === 'nothing' || step.do === 'complain') break;
+    if (step.do === 'nothing' || (step.do === 'complain' && afresh)) break;
+    if (step.do === 'complain') {
+      // What it complains of may be mended by now, and it waits longer and longer until it tries again.
+      afresh = true;
+      step = { do: 'start' };
+    }
     if (step.do === 'wait') {
       looks += 1;
       await sleep(LOOK.every);
