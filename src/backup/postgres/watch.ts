@@ -79,11 +79,12 @@ async function askForFull(
   host.say(`${source.name} has no full copy since its log began anew: making one`);
   const unit = `slipway-backup-${app}-${source.name}-full`.replaceAll(/[^A-Za-z0-9_-]/g, '_');
   const limits = ['--property=RuntimeMaxSec=12h', '--property=TimeoutStopSec=1m'];
-  await host.run([
+  const { exitCode } = await host.run([
     ...['systemd-run', '--quiet', '--collect', '--no-block', `--unit=${unit}`, ...limits],
     ...[RUNNER, 'backup', 'full', app, source.name, '--now'],
   ]);
-  return new Date(now).toISOString();
+  // One that was asked for before may still be at work, and belongs to what came before.
+  return exitCode === 0 ? new Date(now).toISOString() : asked;
 }
 
 /** What tells one life of a container from the next. */
