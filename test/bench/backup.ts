@@ -97,6 +97,8 @@ docker run --rm --network=none --env TZ=UTC --volume ${HAND}/log:/log --entrypoi
 async function losses({ there, cli }: Ground, samples: Samples): Promise<void> {
   await there.converge({ drills: { assert: ['SELECT extract(epoch FROM max(at)) FROM ticks'] } });
   for (const wait of KILLS) {
+    // What is shipped last is a tick too: without one, nothing would tell when it was.
+    await there.sql('INSERT INTO ticks VALUES (clock_timestamp());');
     await there.says(`${stopCron}; ${watch}; docker update --restart=no ${DATABASE} ${RECEIVER}`);
     const load = there.inside(
       `docker exec ${DATABASE} sh -c 'echo "INSERT INTO ticks VALUES (clock_timestamp());" > /tmp/tick.sql'

@@ -153,7 +153,7 @@ const BROKEN: readonly [string, string][] = [
   ],
   [
     'two objects of log that have changed places',
-    `F=$(ls ${OBJECTS}/wal/postgres/*/*/*.age | tail -1); G=$(ls ${OBJECTS}/bases/postgres/*.age | head -1); cp "$F" /root/swapped; cp "$G" "$F"; cp /root/swapped "$G"`,
+    `F=$(ls ${OBJECTS}/wal/postgres/*/*/*.age | grep -v partial | tail -1); G=$(ls ${OBJECTS}/wal/postgres/*/*/*.age | tail -1); cp "$F" /root/swapped; cp "$G" "$F"; cp /root/swapped "$G"`,
   ],
   ['a flipped byte in what was noted of a copy', `F=$(ls ${OBJECTS}/bases/postgres/*.age | tail -1); flip "$F"`],
   [

@@ -100,7 +100,7 @@ async function assertion(host: Host, server: ServerOf, sql: string): Promise<Fin
   if (output.exitCode !== 0) return failed(lastLines(output));
   const rows = rowsOf(output.stdout);
   const [[value = '', ...columns] = [], ...others] = rows;
-  if (rows.length === 0) return failed('answered no row; it must answer one true value');
+  if (rows.length === 0) return failed('answered nothing; it must answer one true value');
   if (others.length > 0 || columns.length > 0) {
     return failed(`answered ${rows.length} rows of ${columns.length + 1} columns; it must answer one true value`);
   }
