@@ -186,7 +186,8 @@ async function deadReceiver({ there }: Ground): Promise<number> {
   );
   const began = performance.now();
   await there.says(
-    `for i in $(seq 1200); do docker ps --quiet --filter name=${RECEIVER} | grep -q . && exit 0; sleep 0.2; done; exit 1`,
+    `while docker ps --quiet --filter name=${RECEIVER} | grep -q .; do sleep 0.05; done
+     for i in $(seq 1200); do docker ps --quiet --filter name=${RECEIVER} | grep -q . && exit 0; sleep 0.2; done; exit 1`,
   );
   return (performance.now() - began) / 1000;
 }
