@@ -1,5 +1,5 @@
 import type { Alarm, BackupRecord, BackupSettings, DrillReport, Scheduled } from '#protocol/backup';
-import { drillAlarms } from './drill-alarms.ts';
+import { drillAlarms } from './drill/alarms.ts';
 import { cronAlarms, escrowAlarms, offsiteAlarms, runAlarms, spaceAlarms } from './host-alarms.ts';
 
 /** How full a file system is on which something of the backups lies. */

@@ -9,7 +9,7 @@ import type {
   Standing,
 } from '#protocol/backup';
 import type { Host } from '#resources/resource';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 /** What everything about an app's backups is done with. */
 export interface Backups {

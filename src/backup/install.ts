@@ -5,9 +5,9 @@ import { asText, readJson, replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
 import { engineOf } from './engines.ts';
 import { settingsPath, stateFolder } from './places.ts';
-import { prepareStores } from './prepare.ts';
 import { readSettings } from './settings.ts';
-import { openStores } from './store.ts';
+import { prepareStores } from './store/prepare.ts';
+import { openStores } from './store/store.ts';
 
 /** With which settings everything was made ready. */
 function readyPath(app: string): string {

@@ -1,6 +1,6 @@
 import { asDeployError, DeployError } from '#core/errors';
 import type { BackupJob, Source } from '#protocol/backup';
-import { drillJob } from './drill-job.ts';
+import { drillJob } from './drill/job.ts';
 import type { Backups, Done } from './engine.ts';
 import { engineOf } from './engines.ts';
 import { sweepScratch } from './scratch.ts';

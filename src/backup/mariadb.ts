@@ -25,7 +25,7 @@ import {
 } from './mariadb/server.ts';
 import { imageOf } from './postgres/image.ts';
 import { LONG } from './snapshots.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 type Mariadb = SourceOf<'mariadb' | 'mysql'>;
 

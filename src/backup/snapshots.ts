@@ -3,8 +3,8 @@ import { DeployError } from '#core/errors';
 import { lockFile } from '#core/file-lock';
 import { lastLines, type Output } from '#core/run';
 import { stateFolder } from './places.ts';
-import { NO_RIGHT } from './refusal.ts';
-import type { Snapshot, Store, Written } from './store.ts';
+import { NO_RIGHT } from './store/refusal.ts';
+import type { Snapshot, Store, Written } from './store/store.ts';
 
 /** Seconds for what moves all of a source's data, below the limit that cron sets. */
 export const LONG = 11 * 3600;

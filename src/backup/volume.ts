@@ -11,7 +11,7 @@ import type { Held } from './copies/take.ts';
 import type { Backups, Done, Wish } from './engine.ts';
 import { sourceFolder } from './places.ts';
 import { LONG } from './snapshots.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 import { filesIn, isSame, isUnchanged, literalPattern, restoredAt, sampleOf } from './volume/sample.ts';
 import { BESIDE, copyDatabase, integrityOf, putDatabase, rowsOf } from './volume/sqlite.ts';
 import { standStill, sweep } from './volume/standstill.ts';

@@ -1,6 +1,6 @@
-import { drill } from '#backup/drill';
-import { doneOf } from '#backup/drill-job';
-import { readReports } from '#backup/drill-reports';
+import { drill } from '#backup/drill/drill';
+import { doneOf } from '#backup/drill/job';
+import { readReports } from '#backup/drill/reports';
 import { settingsOf } from '#backup/settings';
 import { DeployError } from '#core/errors';
 import type { BackupRequest, DrillReport } from '#protocol/backup';

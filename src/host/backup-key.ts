@@ -4,7 +4,7 @@ import { hasKey, identityIn, readKey, recipientOf, writeKey } from '#backup/key'
 import { escrowPath, keyPath, shownPath } from '#backup/places';
 import { unseal } from '#backup/seal';
 import { readSettings } from '#backup/settings';
-import { openStore, type Store } from '#backup/store';
+import { openStore, type Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import type { BackupRequest, BackupSettings } from '#protocol/backup';
 import type { EventBody } from '#protocol/event';

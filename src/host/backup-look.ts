@@ -1,13 +1,13 @@
 import { access, stat, statfs } from 'node:fs/promises';
 import { alarmsOf, type Seen, type Space } from '#backup/alarms';
-import { readReports } from '#backup/drill-reports';
+import { readReports } from '#backup/drill/reports';
 import type { Backups } from '#backup/engine';
 import { engineOf } from '#backup/engines';
 import { readEscrow } from '#backup/key';
 import { settingsPath, stateFolder, watchedPath } from '#backup/places';
 import { readRecords } from '#backup/records';
 import { settingsOf } from '#backup/settings';
-import { openStores } from '#backup/store';
+import { openStores } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
 import { type Alarm, type BackupSettings, cronNameOf, scheduleOf } from '#protocol/backup';
 import type { Host } from '#resources/resource';

@@ -1,7 +1,7 @@
 import type { Backups } from '#backup/engine';
 import { engineOf } from '#backup/engines';
 import { settingsOf } from '#backup/settings';
-import { openStores, type Store } from '#backup/store';
+import { openStores, type Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
 import type { Alarm, BackupRecord, BackupRequest, Source, Standing } from '#protocol/backup';
 import type { EventBody } from '#protocol/event';

@@ -3,7 +3,7 @@ import type { Backups, Done } from '#backup/engine';
 import { JOBS } from '#backup/jobs';
 import { appendRecord, mends, readRecords, trimRecords } from '#backup/records';
 import { settingsOf } from '#backup/settings';
-import { openStores } from '#backup/store';
+import { openStores } from '#backup/store/store';
 import { asDeployError, DeployError } from '#core/errors';
 import { BACKUP_JOBS, type BackupJob, type BackupRecord, cronNameOf, type Source } from '#protocol/backup';
 import type { Host } from '#resources/resource';

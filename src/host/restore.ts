@@ -6,7 +6,7 @@ import { restoredFolder } from '#backup/places';
 import { openScratch } from '#backup/scratch';
 import { seatOf } from '#backup/seat';
 import { settingsOf } from '#backup/settings';
-import { openStores, type Store, storeNamed } from '#backup/store';
+import { openStores, type Store, storeNamed } from '#backup/store/store';
 import { waysInto } from '#backup/ways-into';
 import { asDeployError } from '#core/errors';
 import { quote } from '#core/quote';

@@ -1,7 +1,7 @@
 import type { Backups } from '#backup/engine';
 import { type RestorePoint, readRestorePoints } from '#backup/restore-points';
 import { settingsOf } from '#backup/settings';
-import { openStores } from '#backup/store';
+import { openStores } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import type { BackupRequest } from '#protocol/backup';
 import type { Facts } from '#protocol/facts';

@@ -1,8 +1,8 @@
 // Runs on a sandbox host, bundled: does one thing with the stores of an app and prints what came of it as JSON.
 
 import { readFileSync } from 'node:fs';
-import { prepareStores } from '#backup/prepare';
-import { openStores, type Store } from '#backup/store';
+import { prepareStores } from '#backup/store/prepare';
+import { openStores, type Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
 import { readFacts } from '#host/facts';
 import { createHost } from '#host/machine';

@@ -1,7 +1,7 @@
 import { printWalName, segmentFile } from '#backup/postgres/archive';
 import { formatLsn, parseLsn } from '#backup/postgres/lsn';
 import type { BaseNote, DumpNote, Note } from '#backup/postgres/notes';
-import type { Snapshot, StoredObject } from '#backup/store';
+import type { Snapshot, StoredObject } from '#backup/store/store';
 
 /** Bytes of a segment, and the cluster that all of this is of. */
 export const MEGABYTES_16 = 16 * 1024 ** 2;

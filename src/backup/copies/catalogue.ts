@@ -1,6 +1,6 @@
 import { nameOfSealed } from '#backup/seal';
 import { tagOf } from '#backup/snapshots';
-import type { Snapshot, Store, StoredObject } from '#backup/store';
+import type { Snapshot, Store, StoredObject } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import { notesPrefix } from './note.ts';
 

@@ -1,7 +1,7 @@
 import type { Backups, Done, Engine, Prospect, Wish } from '#backup/engine';
 import { expendable } from '#backup/retention';
 import { checkSnapshots, forgetSnapshots } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import type { Copy, DrillCheck, Source } from '#protocol/backup';
 import { nearest, readCopies, type Stored } from './catalogue.ts';
 import { type Note, noteSchema, openNote } from './note.ts';

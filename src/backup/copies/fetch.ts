@@ -1,5 +1,5 @@
 import { LONG } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import { lastLines, type Output } from '#core/run';
 import { formatBytes } from '#core/units';

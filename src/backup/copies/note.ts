@@ -6,7 +6,7 @@ import type { Backups } from '#backup/engine';
 import { recipientOf } from '#backup/key';
 import { keyPath, sourceFolder } from '#backup/places';
 import { seal, unseal } from '#backup/seal';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { asText } from '#release/durable';
 
 /** What is known of a copy only when it is whole; a sealed object beside it. Without one, a snapshot counts for nothing. */

@@ -1,7 +1,7 @@
 import type { Backups, Done } from '#backup/engine';
 import { expendable, type Keeping } from '#backup/retention';
 import { copyMissing, tagOf, takeSnapshot } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { asDeployError, DeployError } from '#core/errors';
 import type { Source } from '#protocol/backup';
 import { idOf, readCopies, type Stored, tagsOf } from './catalogue.ts';

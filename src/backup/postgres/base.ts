@@ -1,7 +1,7 @@
 import type { Backups } from '#backup/engine';
 import { openScratch } from '#backup/scratch';
 import { takeSnapshot } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';

@@ -1,6 +1,6 @@
 import type { Backups } from '#backup/engine';
 import { tagOf } from '#backup/snapshots';
-import type { Snapshot, Store, StoredObject } from '#backup/store';
+import type { Snapshot, Store, StoredObject } from '#backup/store/store';
 import type { PostgresSource, RepositoryName } from '#protocol/backup';
 import { gapsIn, parseWalName, plainName, segmentNumber, type WalName } from './archive.ts';
 import { type Lsn, latestOf, parseLsn } from './lsn.ts';

@@ -1,5 +1,5 @@
 import type { Backups, CopyJob, Done } from '#backup/engine';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import type { Copy, PostgresSource, Standing } from '#protocol/backup';
 import { completeBases, isComplete, readCatalogue } from './catalogue.ts';
 import { takeDump } from './dump.ts';

@@ -5,7 +5,7 @@ import { recipientOf } from '#backup/key';
 import { sourceFolder } from '#backup/places';
 import { seal } from '#backup/seal';
 import { copyMissing, tagOf } from '#backup/snapshots';
-import type { Snapshot, Store } from '#backup/store';
+import type { Snapshot, Store } from '#backup/store/store';
 import { asDeployError, DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import { asText } from '#release/durable';

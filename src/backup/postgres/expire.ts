@@ -1,5 +1,5 @@
 import { expendable, type Keeping } from '#backup/retention';
-import type { Snapshot } from '#backup/store';
+import type { Snapshot } from '#backup/store/store';
 import { plainName, segmentNumber, type WalName } from './archive.ts';
 import { type Base, type Catalogue, completeBases, type Dump, isComplete, type Stretch } from './catalogue.ts';
 import { parseLsn } from './lsn.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { keyPath } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
 import { LONG } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { pipeline } from '#core/pipeline';
 import { plainName } from './archive.ts';
 import type { Base } from './catalogue.ts';

@@ -2,7 +2,7 @@ import type { Backups, Done } from '#backup/engine';
 import { readRecords } from '#backup/records';
 import { forgetSnapshots } from '#backup/snapshots';
 import { jumpOf } from '#backup/steady';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import type { PostgresSource } from '#protocol/backup';
 import { readCatalogue } from './catalogue.ts';
 import { expired } from './expire.ts';

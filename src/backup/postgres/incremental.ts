@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Backups, Done } from '#backup/engine';
 import { openScratch, type Scratch } from '#backup/scratch';
 import { orDiscard, takeSnapshot } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { asDeployError, DeployError } from '#core/errors';
 import { pipeline } from '#core/pipeline';
 import { lastLines } from '#core/run';

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { Backups } from '#backup/engine';
 import { keyPath, sourceFolder } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
-import type { Store, StoredObject } from '#backup/store';
+import type { Store, StoredObject } from '#backup/store/store';
 
 const lsn = z.string().regex(/^[0-9A-F]+\/[0-9A-F]+$/);
 

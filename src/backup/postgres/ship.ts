@@ -5,7 +5,7 @@ import type { Backups } from '#backup/engine';
 import { recipientOf } from '#backup/key';
 import { sourceFolder } from '#backup/places';
 import { seal } from '#backup/seal';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { lockFile } from '#core/file-lock';
 import type { PostgresSource } from '#protocol/backup';
 import { endOfSegment, printWalName } from './archive.ts';

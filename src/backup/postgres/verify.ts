@@ -5,7 +5,7 @@ import type { Backups, Done } from '#backup/engine';
 import { keyPath, sourceFolder } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
 import { checkSnapshots, PARTS, partOf, tagOf } from '#backup/snapshots';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import type { PostgresSource } from '#protocol/backup';
 import { gapsIn } from './archive.ts';
 import { type Catalogue, readCatalogue, type Stretch, segmentsOf } from './catalogue.ts';

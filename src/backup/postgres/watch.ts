@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups, Done } from '#backup/engine';
 import { readRecords } from '#backup/records';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
 import type { BackupRecord, PostgresSource } from '#protocol/backup';
 import { beginGeneration, beginOf, type Generation, readGeneration } from './generation.ts';

@@ -2,7 +2,7 @@ import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups, Wish } from '#backup/engine';
 import { BrokenCopy } from '#backup/seal';
-import type { Store } from '#backup/store';
+import type { Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';

@@ -4,7 +4,7 @@ import { type Catalogue, catalogueOf, completeBases } from '#backup/postgres/cat
 import { expired } from '#backup/postgres/expire';
 import { parseLsn } from '#backup/postgres/lsn';
 import type { Note } from '#backup/postgres/notes';
-import type { Snapshot } from '#backup/store';
+import type { Snapshot } from '#backup/store/store';
 import {
   aBase,
   aDump,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { entriesOf } from '#backup/objects-sftp';
-import { refusalOf } from '#backup/refusal';
-import { below, placeOf, resticUrl, serverOf } from '#backup/repository';
-import { isNewEnough } from '#backup/restic';
+import { entriesOf } from '#backup/store/objects-sftp';
+import { refusalOf } from '#backup/store/refusal';
+import { below, placeOf, resticUrl, serverOf } from '#backup/store/repository';
+import { isNewEnough } from '#backup/store/restic';
 import type { Repository } from '#protocol/backup';
 
 describe('an address of a repository', () => {

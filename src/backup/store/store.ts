@@ -1,5 +1,7 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { keyPath, SETTINGS } from '#backup/places';
+import { BrokenCopy } from '#backup/seal';
 import { DeployError } from '#core/errors';
 import type { Output, RunOptions } from '#core/run';
 import type { BackupSettings, Repository, RepositoryName } from '#protocol/backup';
@@ -10,11 +12,9 @@ import { localObjects } from './objects-local.ts';
 import { restObjects } from './objects-rest.ts';
 import { s3Objects } from './objects-s3.ts';
 import { sftpObjects } from './objects-sftp.ts';
-import { keyPath, SETTINGS } from './places.ts';
 import { foreignKey, NO_RIGHT, RESTIC_EXIT, refusalOf } from './refusal.ts';
 import { below, placeOf, resticUrl, serverOf } from './repository.ts';
 import { checkRestic, type Restic, resticOn } from './restic.ts';
-import { BrokenCopy } from './seal.ts';
 import { type Login, loginTo } from './ssh.ts';
 
 export type { StoredObject } from './objects.ts';

@@ -1,10 +1,10 @@
 import { rename, rm } from 'node:fs/promises';
+import { hasKey, makeKey } from '#backup/key';
+import { keyPath, SETTINGS } from '#backup/places';
 import { DeployError } from '#core/errors';
 import type { BackupSettings } from '#protocol/backup';
 import { syncFolder } from '#release/durable';
 import type { Host } from '#resources/resource';
-import { hasKey, makeKey } from './key.ts';
-import { keyPath, SETTINGS } from './places.ts';
 import { checkRestic } from './restic.ts';
 import { openStore, openStores, type Store } from './store.ts';
 

@@ -1,3 +1,5 @@
+import type { Backups, Restored, Revived } from '#backup/engine';
+import type { Scratch } from '#backup/scratch';
 import { asDeployError } from '#core/errors';
 import { formatSeconds } from '#core/units';
 import type { DrillCheck, Source } from '#protocol/backup';
@@ -7,9 +9,7 @@ import { gate } from '#release/gate';
 import { type ReleaseRecord, readRecord } from '#release/record';
 import { projectOf, readSlots } from '#release/slots';
 import type { Host } from '#resources/resource';
-import { type Guest, guestsOf, putUp } from './drill-guests.ts';
-import type { Backups, Restored, Revived } from './engine.ts';
-import type { Scratch } from './scratch.ts';
+import { type Guest, guestsOf, putUp } from './guests.ts';
 
 /** What was restored of a source, and is served. */
 export interface Alive {

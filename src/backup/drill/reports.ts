@@ -1,13 +1,13 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Backups } from '#backup/engine';
+import { recipientOf } from '#backup/key';
+import { stateFolder } from '#backup/places';
+import { seal } from '#backup/seal';
+import type { Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
 import { type DrillReport, drillReportSchema } from '#protocol/backup';
 import { asText, replaceText } from '#release/durable';
-import type { Backups } from './engine.ts';
-import { recipientOf } from './key.ts';
-import { stateFolder } from './places.ts';
-import { seal } from './seal.ts';
-import type { Store } from './store.ts';
 
 function reportsFolder(app: string): string {
   return join(stateFolder(app), 'drills');

@@ -1,8 +1,8 @@
+import type { Backups, Done } from '#backup/engine';
 import type { DrillReport, Source } from '#protocol/backup';
 import { drill } from './drill.ts';
-import { readReports } from './drill-reports.ts';
-import { nextTarget } from './drill-target.ts';
-import type { Backups, Done } from './engine.ts';
+import { readReports } from './reports.ts';
+import { nextTarget } from './target.ts';
 
 /** A report as a job's record has it. */
 export function doneOf({ source, repository, id, verdict, why, bytes, target, rpo, rto }: DrillReport): Done {

@@ -1,6 +1,6 @@
+import type { Concern } from '#backup/alarms';
 import { intervalOf } from '#core/cron-due';
 import type { Alarm, DrillReport } from '#protocol/backup';
-import type { Concern } from './alarms.ts';
 
 /** How many of its intervals a drill may not have passed. */
 const INTERVALS = 2;

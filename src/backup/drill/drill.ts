@@ -1,17 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Backups, Wish } from '#backup/engine';
+import { engineOf } from '#backup/engines';
+import { openScratch, type Scratch } from '#backup/scratch';
+import { openStore, type Store, storeNamed } from '#backup/store/store';
 import { asDeployError, type DeployError } from '#core/errors';
 import type { DrillCheck, DrillReport, RepositoryName, Source, Standing } from '#protocol/backup';
-import { type Alive, bootApp } from './drill-app.ts';
-import { drillLimits, freeAt, giveWay, refuseWithoutSpace } from './drill-limits.ts';
-import { recentCheck } from './drill-recent.ts';
-import { keepReport, readReports } from './drill-reports.ts';
-import { type DrillTarget, randomMoment } from './drill-target.ts';
-import { Stopwatch } from './drill-watch.ts';
-import type { Backups, Wish } from './engine.ts';
-import { engineOf } from './engines.ts';
-import { openScratch, type Scratch } from './scratch.ts';
-import { openStore, type Store, storeNamed } from './store.ts';
+import { type Alive, bootApp } from './app.ts';
+import { drillLimits, freeAt, giveWay, refuseWithoutSpace } from './limits.ts';
+import { recentCheck } from './recent.ts';
+import { keepReport, readReports } from './reports.ts';
+import { Stopwatch } from './stopwatch.ts';
+import { type DrillTarget, randomMoment } from './target.ts';
 
 /** What is to be restored on trial. */
 export interface DrillOrder {

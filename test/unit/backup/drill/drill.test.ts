@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Seen } from '#backup/alarms';
-import { drillAlarms } from '#backup/drill-alarms';
-import { limitsOf } from '#backup/drill-limits';
-import { recentCheck } from '#backup/drill-recent';
-import { nextTarget, randomMoment } from '#backup/drill-target';
+import { drillAlarms } from '#backup/drill/alarms';
+import { limitsOf } from '#backup/drill/limits';
+import { recentCheck } from '#backup/drill/recent';
+import { nextTarget, randomMoment } from '#backup/drill/target';
 import type { BackupSettings, DrillReport, Source } from '#protocol/backup';
 
 const DAY = 86_400_000;

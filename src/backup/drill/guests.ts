@@ -1,6 +1,6 @@
+import { SCRATCH_LABEL, type Scratch } from '#backup/scratch';
 import { DeployError } from '#core/errors';
 import type { Host } from '#resources/resource';
-import { SCRATCH_LABEL, type Scratch } from './scratch.ts';
 
 interface Mount {
   readonly Type: string;

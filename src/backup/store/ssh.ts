@@ -1,11 +1,11 @@
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SETTINGS } from '#backup/places';
 import { DeployError } from '#core/errors';
 import type { Output } from '#core/run';
 import type { BackupSettings, Repository } from '#protocol/backup';
 import { replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
-import { SETTINGS } from './places.ts';
 import type { Place } from './repository.ts';
 
 /** How a host logs in to an SFTP server. */
