@@ -20,6 +20,13 @@ async function until(what: string, holds: () => Promise<boolean>, seconds = 60):
   throw new Error(`${what}: not within ${seconds} s`);
 }
 
+/** Whether the server holds nothing back any more: what the receiver has, it alone has. */
+const caughtUp = () =>
+  until('everything is received', async () => {
+    const said = await it.sql('select bool_and(flush_lsn >= pg_current_wal_flush_lsn()) from pg_stat_replication');
+    return said === 't';
+  });
+
 const isReceived = () => until('the log is received', async () => (await receiving()) === 'streaming');
 
 async function generations(): Promise<readonly Generation[]> {
@@ -224,6 +231,7 @@ test('an emptied archive goes on where it was, unless something was in it alone'
   expect(await generations()).toHaveLength(1);
   const { objects } = await present();
   await write(40);
+  await caughtUp();
   await it.inside(`rm -rf ${SOURCE}/wal/*`);
   await watch();
   expect(await receiving()).toBe('streaming');

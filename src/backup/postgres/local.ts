@@ -1,7 +1,7 @@
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gapsIn, parseWalName, segmentNumber, startOfSegment } from './archive.ts';
-import type { Lsn } from './lsn.ts';
+import { formatLsn, type Lsn } from './lsn.ts';
 
 /** The log of one generation as it lies on the host. */
 export interface LocalLog {
@@ -39,18 +39,22 @@ export async function readLocal(folder: string, segmentBytes: number): Promise<L
 }
 
 /**
- * The closed segments that follow what has arrived elsewhere, and why they do not where they do not: what lies between
- * was lost on the host.
+ * The closed segments that follow what has arrived elsewhere, the last segment and up to where with its beginnings, and
+ * why they do not follow where they do not: what lies between was lost on the host.
  */
 export function unshipped(
   { segments, begun, segmentBytes }: Omit<LocalLog, 'folder' | 'histories'>,
-  last: string | undefined,
+  { segment: last, reaches }: { readonly segment?: string; readonly reaches: Lsn },
 ): { readonly segments: readonly string[]; readonly hole?: string } {
   const order = bySegment(segmentBytes);
   const after = last === undefined ? segments : segments.filter((file) => order(last, file) < 0);
   const chain = [...(last === undefined ? [] : [last]), ...after];
   // A segment that has begun may go on where the last one ended, or within it on another timeline.
   const all = begun === undefined || (last !== undefined && order(begun, last) <= 0) ? chain : [...chain, begun];
+  const [first] = all;
+  if (reaches > 0n && first !== undefined && startOfSegment(first, segmentBytes) > reaches) {
+    return { segments: [], hole: `between ${formatLsn(reaches)} and ${first} log was lost before it was copied` };
+  }
   const [gap] = gapsIn(all, segmentBytes);
   if (gap === undefined) return { segments: after };
   const upTo = after.filter((file) => order(file, gap.before) < 0);

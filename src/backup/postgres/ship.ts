@@ -135,7 +135,7 @@ async function shipGeneration(
     await put(shipment, generation, paths);
     await arrived(histories.length, { ...shipped, histories: [...shipped.histories, ...histories] });
   }
-  const { segments, hole } = unshipped(local, shipped.segment);
+  const { segments, hole } = unshipped(local, shipped);
   for (let at = 0; at < segments.length; at += BATCH) {
     const batch = segments.slice(at, at + BATCH);
     const paths = batch.map((name) => join(local.folder, name));
@@ -237,8 +237,7 @@ export async function tidy({ settings, stores }: Backups, source: PostgresSource
     if (generation.generation === present?.generation) continue;
     const end = local.begun === undefined ? undefined : await contentEnd(folder, local.begun, local.segmentBytes);
     const whole = shipped.every(
-      ({ reaches, segment }) =>
-        (end === undefined || reaches >= end) && unshipped(local, segment).segments.length === 0,
+      (one) => (end === undefined || one.reaches >= end) && unshipped(local, one).segments.length === 0,
     );
     if (whole && Date.now() - beginOf(present ?? generation) > STAY) await rm(folder, { recursive: true, force: true });
   }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { segmentFile } from '#backup/postgres/archive';
+import { endOfSegment, segmentFile, startOfSegment } from '#backup/postgres/archive';
 import { contentEnd, readLocal, removable, unshipped } from '#backup/postgres/local';
 
 const MB = 2 ** 20;
@@ -20,19 +20,24 @@ const log = (segments: readonly string[], begun?: string) => ({
   ...(begun === undefined ? {} : { begun }),
 });
 
+const NOTHING = { reaches: 0n };
+const upTo = (segment: string) => ({ segment, reaches: endOfSegment(segment, bytes) });
+
 test('what follows the last that arrived is shipped, in order', () => {
-  expect(unshipped(log(run(3, 6), at(7)), undefined)).toEqual({ segments: run(3, 6) });
-  expect(unshipped(log(run(3, 6), at(7)), at(4))).toEqual({ segments: run(5, 6) });
-  expect(unshipped(log(run(3, 6), at(7)), at(6))).toEqual({ segments: [] });
-  expect(unshipped(log([], at(7)), at(6))).toEqual({ segments: [] });
+  expect(unshipped(log(run(3, 6), at(7)), NOTHING)).toEqual({ segments: run(3, 6) });
+  expect(unshipped(log(run(3, 6), at(7)), upTo(at(4)))).toEqual({ segments: run(5, 6) });
+  expect(unshipped(log(run(3, 6), at(7)), upTo(at(6)))).toEqual({ segments: [] });
+  expect(unshipped(log([], at(7)), upTo(at(6)))).toEqual({ segments: [] });
 });
 
 test('the log may go on with another timeline within a segment', () => {
-  expect(unshipped(log([at(5), at(5, 2), at(6, 2)], at(7, 2)), at(5))).toEqual({ segments: [at(5, 2), at(6, 2)] });
+  expect(unshipped(log([at(5), at(5, 2), at(6, 2)], at(7, 2)), upTo(at(5)))).toEqual({
+    segments: [at(5, 2), at(6, 2)],
+  });
 });
 
 test('an older copy of the archive ships nothing twice', () => {
-  expect(unshipped(log(run(1, 4), at(5)), at(8))).toEqual({ segments: [] });
+  expect(unshipped(log(run(1, 4), at(5)), upTo(at(8)))).toEqual({ segments: [] });
 });
 
 test('whatever is missing between what arrived and what is there is a hole, and nothing behind it is shipped', () => {
@@ -40,7 +45,7 @@ test('whatever is missing between what arrived and what is there is a hole, and 
   fc.assert(
     fc.property(some, fc.integer({ min: 0, max: 12 }), (numbers, last) => {
       const files = numbers.map((number) => at(number)).sort();
-      const { segments, hole } = unshipped(log(files), last === 0 ? undefined : at(last));
+      const { segments, hole } = unshipped(log(files), last === 0 ? NOTHING : upTo(at(last)));
       const first = last === 0 ? Math.min(...numbers) : last + 1;
       const after = numbers.filter((number) => number >= first).sort((one, other) => one - other);
       const gapless = after.filter((number, index) => number === first + index);
@@ -51,11 +56,20 @@ test('whatever is missing between what arrived and what is there is a hole, and 
 });
 
 test('a beginning that does not follow is a hole', () => {
-  expect(unshipped(log(run(3, 4), at(9)), at(2))).toEqual({
+  expect(unshipped(log(run(3, 4), at(9)), upTo(at(2)))).toEqual({
     segments: run(3, 4),
     hole: expect.stringContaining(at(9)),
   });
-  expect(unshipped(log([], at(9)), at(2)).hole).toContain(at(2));
+  expect(unshipped(log([], at(9)), upTo(at(2))).hole).toContain(at(2));
+});
+
+test('where only the beginning of a segment arrived, that segment comes next', () => {
+  const within = { reaches: startOfSegment(at(3), bytes) + 4096n };
+  expect(unshipped(log(run(3, 4), at(5)), within)).toEqual({ segments: run(3, 4) });
+  expect(unshipped(log([], at(3)), within)).toEqual({ segments: [] });
+  for (const left of [log([at(4)], at(5)), log([], at(6))]) {
+    expect(unshipped(left, within)).toEqual({ segments: [], hole: expect.stringMatching(/was lost before/) });
+  }
 });
 
 test('a file that was filled with zeros beforehand has content up to its last other byte', async () => {
