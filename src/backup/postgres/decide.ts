@@ -66,7 +66,8 @@ export function decide({ seen, generation, fits, settled, words, archive, odd, s
   if (isReceiving(seen)) return fits ? { do: 'nothing' } : { do: 'start' };
   if (odd.length > 0) return { do: 'truncate' };
   const gap = GAPS.find(([pattern]) => pattern.test(words));
-  if (gap !== undefined) return { do: 'begin', gap: gap[1], newSlot: false };
+  // Who asked for log that is gone may have taken the slot back to there, and nobody could go on from it.
+  if (gap !== undefined) return { do: 'begin', gap: gap[1], newSlot: true };
   if (!fits) return { do: 'start' };
   if (REFUSALS.test(words)) return { do: 'complain', why: lastOf(words) };
   return settled ? { do: 'start' } : { do: 'wait' };

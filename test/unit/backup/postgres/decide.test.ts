@@ -43,7 +43,7 @@ test.each<[string, Situation, object]>([
     said('ERROR:  requested WAL segment 00000001000000000000000A has already been removed'),
     {
       do: 'begin',
-      newSlot: false,
+      newSlot: true,
     },
   ],
   [
@@ -51,7 +51,7 @@ test.each<[string, Situation, object]>([
     said('ERROR:  requested starting point 0/9000000 is ahead of the WAL flush position of this server 0/3000148'),
     {
       do: 'begin',
-      newSlot: false,
+      newSlot: true,
     },
   ],
 ])('%s is a gap: a new generation says why', (_, situation, step) => {
