@@ -166,6 +166,7 @@ test('afterwards nothing is left over: one container serves, one is warm, and th
   const { stdout } = await runInside(NAME, ['docker', 'ps', '--filter', 'name=shop-', '--format', '{{.Names}}']);
   expect(stdout.trim().split('\n').sort()).toEqual(['shop-blue-web-1', 'shop-green-web-1']);
   const ledger = (await runInside(NAME, ['cat', '/var/lib/slipway/ledger/shop.ndjson'])).stdout;
-  expect(ledger.split('\n').filter((line) => line.includes('"interrupted, ')).length).toBeGreaterThan(5);
+  // Six times whoever was at work was killed; after `drained` it may have ended before the blow came.
+  expect(ledger.split('\n').filter((line) => line.includes('"interrupted, ')).length).toBeGreaterThanOrEqual(5);
   expect((await deploy(['plan', 'prod', '--exit-code', '--project', project.folder])).code).toBe(0);
 });
