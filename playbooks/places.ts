@@ -1,11 +1,10 @@
-// Where the playbooks put things on a host; the slots' flags and the runner have a second home on the host's side, and a
-// test keeps the two equal.
+// Where the playbooks put things on a host; the slots' flags have a second home on the host's side, and a test
+// keeps the two equal.
 
 /** What is declared for a host, certificates and keys: root only. */
 export const CONFIGURATION = '/etc/slipway';
 
-/** The runner of the last operation, which cron starts. */
-export const RUNNER = '/opt/slipway/current/slipway-host';
+export { RUNNER } from '#core/runner';
 
 /** Where the files lie whose coming and going nginx obeys at the next request. */
 export function flagsFolder(app: string): string {

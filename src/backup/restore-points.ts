@@ -2,6 +2,7 @@ import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { asDeployError } from '#core/errors';
+import { stampOf } from '#core/stamp';
 import type { PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import { stateFolder } from './places.ts';
@@ -46,7 +47,7 @@ export async function readRestorePoints(app: string): Promise<readonly RestorePo
 
 /** A release may come again, so that the moment is in the name. */
 function nameOf({ release }: Beginning, at: Date): string {
-  return `release ${release} ${at.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
+  return `release ${release} ${stampOf(at)}`;
 }
 
 async function take(host: Host, app: string, source: PostgresSource, beginning: Beginning): Promise<void> {

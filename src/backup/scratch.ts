@@ -3,6 +3,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
 import { lockFile } from '#core/file-lock';
+import { stampOf } from '#core/stamp';
 import type { Host } from '#resources/resource';
 import { stateFolder } from './places.ts';
 
@@ -94,7 +95,7 @@ export function sweepScratch(host: Host, app: string): Promise<readonly string[]
 export async function openScratch(host: Host, app: string): Promise<Scratch> {
   return alone(app, async () => {
     await sweep(host, app);
-    const at = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '');
+    const at = stampOf(new Date());
     const id = `${at}-${randomBytes(2).toString('hex')}`;
     const path = join(scratchFolder(app), `${id}.lock`);
     const lock = await lockFile(path);

@@ -1,5 +1,4 @@
-import { askHosts } from '#cli/ask';
-import { narrator, recorder } from '#cli/narrator';
+import { askAloud } from '#cli/ask-aloud';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
 import { confirmLoss } from '#cli/protection';
@@ -20,22 +19,7 @@ export async function askForData(
   request: Asking,
   json: boolean,
 ): Promise<{ readonly previews: readonly Preview[]; readonly code: number }> {
-  const told = json ? recorder() : narrator(hosts.map(({ name }) => name));
-  const interrupted = () => {
-    told.end();
-    process.stderr.write(`\nInterrupted here; the hosts go on: \`deploy attach ${environment.name}\`.\n`);
-    process.exit(EXIT.interrupted);
-  };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
-  // "No change" is what an operation says that leaves everything that runs as it is.
-  const isSilent = ({ type }: Event) => !json && (type === 'hello' || type === 'operation.finished');
-  const answers = await askHosts(environment, hosts, request, (event) =>
-    isSilent(event) ? undefined : told.event(event),
-  );
-  told.end();
-  process.off('SIGINT', interrupted);
-  process.off('SIGTERM', interrupted);
+  const answers = await askAloud(environment, hosts, request, json);
   const paint = paintFor(process.stdout);
   for (const { host, events, error } of answers) {
     if (!json) {

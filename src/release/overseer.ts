@@ -1,3 +1,4 @@
+import { RUNNER } from '#core/runner';
 import type { Host } from '#resources/resource';
 
 /** Seconds from one look to the next. */
@@ -16,7 +17,7 @@ After=docker.service
 
 [Service]
 Type=oneshot
-ExecStart=/opt/slipway/current/slipway-host settle
+ExecStart=${RUNNER} settle
 # An operation is at work on the host, and looks after it itself.
 SuccessExitStatus=5
 `;

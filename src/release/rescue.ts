@@ -1,14 +1,12 @@
 import { lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { RUNNER } from '#core/runner';
 import type { Host } from '#resources/resource';
 import { replaceText, syncFolder } from './durable.ts';
 
 const UNITS = '/etc/systemd/system';
 const WANTED = join(UNITS, 'multi-user.target.wants');
 const LOCK = '/run/slipway/operation.lock';
-
-/** The runner of the last operation. */
-const RUNNER = '/opt/slipway/current/slipway-host';
 
 /** Tells the runner that the unit has started it, by the app. */
 const RESCUED = 'SLIPWAY_RESCUED';

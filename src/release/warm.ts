@@ -1,13 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RUNNER } from '#core/runner';
 import type { Host } from '#resources/resource';
 import { inspectAll, NO_RESTART, nameOf, setRestart, stopAll } from './containers.ts';
 import { closeStaggered } from './drain.ts';
 import { setWarm } from './flags.ts';
 import { readRecord } from './record.ts';
 import { type Occupant, otherSlot, projectOf, readSlots, type Slot, writeOccupants } from './slots.ts';
-
-/** The runner of the last operation, which the timer starts. */
-const RUNNER = '/opt/slipway/current/slipway-host';
 
 /** Seconds a container gets after SIGTERM where it does not say itself: time to close what is open one by one. */
 const GRACE = 15;

@@ -18,11 +18,6 @@ export function tagsOf(source: string, { kind, id }: Pick<Note, 'kind' | 'id'>):
   return [`source=${source}`, `kind=${kind}`, `base=${id}`];
 }
 
-/** A moment as copies are called. */
-export function idAt(moment: Date): string {
-  return `${moment.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
-}
-
 async function inSpool<T>(
   { settings }: Backups,
   { name }: Pick<PostgresSource, 'name'>,

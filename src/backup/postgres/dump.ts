@@ -1,8 +1,9 @@
 import type { Backups, Done } from '#backup/engine';
 import { orDiscard, takeSnapshot } from '#backup/snapshots';
+import { stampOf } from '#core/stamp';
 import type { PostgresSource } from '#protocol/backup';
 import { databasesOf, endLeftovers } from './counts.ts';
-import { deliver, idAt, makeInFirst, putNote, tagsOf } from './deliver.ts';
+import { deliver, makeInFirst, putNote, tagsOf } from './deliver.ts';
 import { imageOf } from './image.ts';
 import type { DumpNote } from './notes.ts';
 import { pgCommand, readCluster } from './server.ts';
@@ -47,7 +48,7 @@ export async function takeDump(backups: Backups, source: PostgresSource): Promis
   const { version } = await readCluster(host, source);
   const files = filesOf(source, await databasesOf(host, source));
   const began = new Date();
-  const id = idAt(began);
+  const id = stampOf(began);
   const made = await makeInFirst(backups, async (store) => {
     await endLeftovers(host, source, APPLICATION);
     const tags = tagsOf(source.name, { kind: 'dump', id });

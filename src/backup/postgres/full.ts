@@ -1,10 +1,11 @@
 import type { Backups, Done } from '#backup/engine';
 import { orDiscard } from '#backup/snapshots';
 import { DeployError } from '#core/errors';
+import { stampOf } from '#core/stamp';
 import type { PostgresSource } from '#protocol/backup';
 import { type Copied, copyFiles } from './base.ts';
 import { countRows } from './counts.ts';
-import { deliver, idAt, makeInFirst, putNote, tagsOf } from './deliver.ts';
+import { deliver, makeInFirst, putNote, tagsOf } from './deliver.ts';
 import { type Generation, readGeneration } from './generation.ts';
 import { imageOf, type RunningImage } from './image.ts';
 import type { BaseNote } from './notes.ts';
@@ -54,7 +55,7 @@ export async function noteOf(
 /** Copies the whole cluster into every repository. */
 export async function takeFull(backups: Backups, source: PostgresSource, because?: string): Promise<readonly Done[]> {
   const subject = await subjectOf(backups, source);
-  const id = idAt(new Date());
+  const id = stampOf(new Date());
   const made = await makeInFirst(backups, async (store) => {
     const tags = tagsOf(source.name, { kind: 'full', id });
     const copied = await copyFiles(backups, source, store, { id, tags }, subject.image);

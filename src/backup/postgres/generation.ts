@@ -1,6 +1,7 @@
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sourceFolder } from '#backup/places';
+import { stampOf } from '#core/stamp';
 import { asText, readJson, replaceText } from '#release/durable';
 import { logPrefix } from './catalogue.ts';
 
@@ -50,11 +51,6 @@ export function generationPrefix(
   return `${logPrefix(source)}/${systemId}/${generation}`;
 }
 
-/** A moment as generations are named: their order is that of time. */
-export function generationAt(moment: Date): string {
-  return `${moment.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
-}
-
 /** The moment that a generation began, as milliseconds since 1970. */
 export function beginOf({ generation }: Pick<Generation, 'generation'>): number {
   const [, date = '', time = ''] = /^(\d{8})T(\d{6})Z$/.exec(generation) ?? [];
@@ -74,7 +70,7 @@ export async function beginGeneration(
   // Two in one second would be one, and with a clock that was set back the new one would come before the old.
   const { systemId, segmentBytes } = cluster;
   const latest = Math.max(Date.now(), before === undefined ? 0 : beginOf(before) + 1000);
-  const generation = generationAt(new Date(latest));
+  const generation = stampOf(new Date(latest));
   const begun = { systemId, generation, segmentBytes, ...(gap === undefined ? {} : { gap }) };
   await mkdir(archiveFolder(app, source, begun), { recursive: true, mode: 0o700 });
   await replaceText(path(app, source), asText([...all, begun]));

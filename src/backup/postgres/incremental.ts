@@ -7,10 +7,11 @@ import type { Store } from '#backup/store/store';
 import { asDeployError, DeployError } from '#core/errors';
 import { pipeline } from '#core/pipeline';
 import { lastLines } from '#core/run';
+import { stampOf } from '#core/stamp';
 import type { PostgresSource } from '#protocol/backup';
 import { copyOptions, inOurWords, positionsIn, serverNow, tablespacesOf } from './base.ts';
 import { type Base, isComplete, readCatalogue } from './catalogue.ts';
-import { deliver, idAt, type Made, makeInFirst, putNote, tagsOf } from './deliver.ts';
+import { deliver, type Made, makeInFirst, putNote, tagsOf } from './deliver.ts';
 import { detailsOf, noteOf, type Subject, subjectOf, takeFull } from './full.ts';
 import type { BaseNote } from './notes.ts';
 import { needRoom } from './room.ts';
@@ -148,7 +149,7 @@ export async function takeIncremental(backups: Backups, source: PostgresSource):
   if (subject.cluster.major < SINCE) {
     return [{ details: { skipped: `PostgreSQL ${subject.cluster.major} cannot tell what has changed since a copy` } }];
   }
-  const id = idAt(new Date());
+  const id = stampOf(new Date());
   try {
     const made = await makeInFirst(backups, (store) => take(backups, source, store, subject, id));
     return await deliver(backups, source, made, detailsOf(made.note as BaseNote));

@@ -3,15 +3,13 @@ import type { Backups, Done } from '#backup/engine';
 import { readRecords } from '#backup/records';
 import type { Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
+import { RUNNER } from '#core/runner';
 import type { BackupRecord, PostgresSource } from '#protocol/backup';
 import { beginGeneration, beginOf, type Generation, readGeneration } from './generation.ts';
 import { type Reception, receive } from './receive.ts';
 import { contained, receiverOf, removeReceiver } from './receiver.ts';
 import { type Delivery, shipTo, tidy } from './ship.ts';
 import { type Coverage, forgetTicks, readWatched, standingOf, tick, type Watched, writeWatched } from './watched.ts';
-
-/** The runner of the last operation. */
-const RUNNER = '/opt/slipway/current/slipway-host';
 
 /** Seconds of a minute that a look may last where commits wait for the receiver, and between two glances meanwhile. */
 const ATTENTION = { most: 50, every: 2 };

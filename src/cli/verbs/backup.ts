@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { askHosts, whoAsks } from '#cli/ask';
+import { askAloud } from '#cli/ask-aloud';
 import { defineBackupKey } from '#cli/backup-key';
 import { backupListText, backupStatusText } from '#cli/backup-text';
-import { narrator, recorder } from '#cli/narrator';
 import { hostsOf } from '#cli/operate';
 import { paintFor } from '#cli/paint';
 import { printError } from '#cli/print-error';
@@ -25,22 +25,10 @@ async function act(verb: 'backup' | 'backup-verify', name: string, options: Back
   const environment = await loadEnvironment(projectDirectory(options.project), name);
   const hosts = hostsOf(environment, options.host ?? []);
   const json = options.json === true;
-  const told = json ? recorder() : narrator(hosts.map((host) => host.name));
-  const interrupted = () => {
-    told.end();
-    process.stderr.write(`\nInterrupted here; the hosts go on: \`deploy attach ${name}\`.\n`);
-    process.exit(EXIT.interrupted);
-  };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
   const { app } = environment;
   const only = options.only === undefined ? {} : { only: options.only };
   const request = { verb, app, environment: name, by: whoAsks(), ...only };
-  // "No change" is what an operation says that had nothing to do.
-  const listen = (event: Event) =>
-    !json && (event.type === 'hello' || event.type === 'operation.finished') ? undefined : told.event(event);
-  const answers = await askHosts(environment, hosts, request, listen);
-  told.end();
+  const answers = await askAloud(environment, hosts, request, json);
   const failed = answers.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json, environment: name });
   return failed[0]?.exitCode ?? EXIT.done;

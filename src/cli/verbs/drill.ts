@@ -1,5 +1,5 @@
-import { askHosts, whoAsks } from '#cli/ask';
-import { narrator, recorder } from '#cli/narrator';
+import { whoAsks } from '#cli/ask';
+import { askAloud } from '#cli/ask-aloud';
 import { hostsOf } from '#cli/operate';
 import { printError } from '#cli/print-error';
 import { projectDirectory } from '#cli/project';
@@ -8,7 +8,6 @@ import { EXIT } from '#core/error-codes';
 import { DeployError } from '#core/errors';
 import { loadEnvironment } from '#inventory/load';
 import { type RepositoryName, repositoryName } from '#protocol/backup';
-import type { Event } from '#protocol/event';
 
 interface DrillOptions {
   readonly target: string;
@@ -46,21 +45,9 @@ async function drill(name: string, options: DrillOptions): Promise<number> {
   const from = repositoryOf(options.from ?? (isOffsite ? 'offsite' : 'local'));
   const hosts = hostsOf(environment, options.host ?? []);
   const json = options.json === true;
-  const told = json ? recorder() : narrator(hosts.map((host) => host.name));
-  const interrupted = () => {
-    told.end();
-    process.stderr.write(`\nInterrupted here; the hosts go on: \`deploy attach ${name}\`.\n`);
-    process.exit(EXIT.interrupted);
-  };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
   const only = options.only === undefined ? {} : { only: options.only };
   const request = { verb: 'drill' as const, app, environment: name, by: whoAsks(), target, from, ...only };
-  // "No change" is what an operation says that had nothing to do.
-  const listen = (event: Event) =>
-    !json && (event.type === 'hello' || event.type === 'operation.finished') ? undefined : told.event(event);
-  const answers = await askHosts(environment, hosts, request, listen);
-  told.end();
+  const answers = await askAloud(environment, hosts, request, json);
   const failed = answers.flatMap(({ error }) => (error === undefined ? [] : [error]));
   for (const error of failed) printError(error, { json, environment: name });
   return failed[0]?.exitCode ?? EXIT.done;
