@@ -52,13 +52,18 @@ restore() {
     [ -n "$boot" ] || systemctl stop "\${unit##*/}"
     rm -f "$unit" "${UNITS}/sysinit.target.wants/\${unit##*/}"
   done
+  # A folder is put in the place of another only once that is empty, and whoever else writes there (systemd-tmpfiles makes
+  # /etc/ssh/sshd_config.d at each boot) may be quicker.
   while read -r path; do
     if [ ! -e "stage$path" ] && [ ! -L "stage$path" ]; then rm -rf "$path"; continue; fi
     mkdir -p "\${path%/*}"
     rm -rf "$path.slipway-undo"
     cp -a "stage$path" "$path.slipway-undo"
-    if [ -d "stage$path" ] && [ ! -L "stage$path" ]; then rm -rf "$path"; fi
-    mv -fT "$path.slipway-undo" "$path"
+    tries=0
+    until mv -fT "$path.slipway-undo" "$path" 2>/dev/null || [ $tries -ge 100 ]; do
+      rm -rf "$path"
+      tries=$((tries + 1))
+    done
   done < paths
   sync
 }
@@ -100,7 +105,7 @@ export function bootUnit(folder: string): string {
 Description=Undo a change to SSH, firewall or users that no fresh login has proven
 DefaultDependencies=no
 RequiresMountsFor=${folder}
-After=local-fs.target
+After=local-fs.target systemd-tmpfiles-setup.service
 Before=sysinit.target network-pre.target ssh.service ssh.socket ufw.service nftables.service fail2ban.service
 Before=shutdown.target
 Conflicts=shutdown.target

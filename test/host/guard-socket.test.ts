@@ -28,6 +28,20 @@ test('sshd that is started by its socket listens where it did as soon as the cha
   await using _ = await onHost(await start(NAME));
 });
 
+test('and where somebody else writes into the same folder meanwhile', async () => {
+  const before = await state();
+  // As systemd-tmpfiles does at each boot, without an end.
+  await inside(
+    `systemd-run --quiet --unit=busy sh -c 'while :; do mkdir -p /etc/ssh/made.d; : > /etc/ssh/made.d/a; done 2>/dev/null'`,
+  );
+  const { error } = await host.up([sshSocket({ port: 2222 })], { loginUser: 'nobody' });
+  expect(error?.message).toContain('this test refuses it');
+  await inside('systemctl stop busy; rm -rf /etc/ssh/made.d');
+  expect(await inside('ls -d /etc/ssh*.slipway-undo 2>/dev/null || true')).toBe('');
+  expect(await state()).toBe(before);
+  await using _ = await onHost(await start(NAME));
+});
+
 test('and after a reboot', async () => {
   const before = await state();
   const unproven = host.up([sshSocket({ port: 2222 })], {
