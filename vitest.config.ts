@@ -1,10 +1,28 @@
+import { statSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // Two sandbox hosts busy at once are what two cores bear.
 const HOSTS_AT_ONCE = 2;
 
+/** What nothing else may run beside: a load that measures, and the removal of the whole sandbox. */
+const ALONE = ['test/e2e/release-load.test.ts', 'test/e2e/sandbox-down.test.ts'];
+
+/** Files that take longer than they are long. */
+const SLOW = /\/(?:backup|backup-cron|bans|ports|upgrades)\.test\.ts$/;
+
+/** The longest first, whichever project they belong to, so that at the end not one worker alone has something to do. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const size = ({ moduleId }: TestSpecification) => (SLOW.test(moduleId) ? Infinity : statSync(moduleId).size);
+    const group = ({ project }: TestSpecification) => project.config.sequence.groupOrder;
+    return files.toSorted((a, b) => group(a) - group(b) || (size(b) > size(a) ? 1 : -1));
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -22,7 +40,6 @@ export default defineConfig({
           include: ['test/host/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 600_000,
-          fileParallelism: true,
           maxWorkers: HOSTS_AT_ONCE,
           sequence: { groupOrder: 1 },
         },
@@ -31,6 +48,17 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: ALONE,
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          maxWorkers: HOSTS_AT_ONCE,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'e2e-alone',
+          include: ALONE,
           testTimeout: 900_000,
           hookTimeout: 900_000,
           fileParallelism: false,

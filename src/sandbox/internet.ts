@@ -1,24 +1,22 @@
-import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createConnection } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
 import { CA_FILE, issue } from './authority.ts';
-import { baseTree, cachedTree, type Report, recipe } from './base.ts';
+import type { Report } from './base.ts';
 import { DOMAIN, publishRecords, SERVICES, ZONE_FILE } from './dns.ts';
+import { equippedTree } from './equipped.ts';
 import { runs } from './host.ts';
-import { setResolvers } from './identity.ts';
 import { locked } from './lock.ts';
 import { bootHost, dismissHost, makeHost } from './make.ts';
 import { addressesOf, INTERNET_NUMBER, machineNameservers } from './network.ts';
-import { keepPackages, lendPackages } from './packages.ts';
 import { AUTHORITIES, CACHE } from './places.ts';
 import { findRecord } from './record.ts';
 import { checkRequirements } from './requirements.ts';
 import { INTERNET, refreshResolvers } from './resolvers.ts';
-import { copyTree, within, writeIn } from './tree.ts';
+import { within, writeIn } from './tree.ts';
 
 /** What stands for the internet, on a host of its own. */
 export interface Internet {
@@ -38,8 +36,6 @@ export interface Internet {
 
 const RELEASE = 'debian-13';
 const PACKAGES = ['pebble', 'docker-registry', 'dnsmasq-base'];
-// Part of the tree's recipe: raise it when the steps that build it change.
-const STEPS = 1;
 
 const PORTS = { dns: 53, registry: 443, acme: 14_000, acmeManagement: 15_000 } as const;
 
@@ -50,21 +46,9 @@ const KEY = '/etc/sandbox/server.key';
 const CERTIFICATE = '/etc/sandbox/server.crt';
 
 async function internetTree(report: Report): Promise<string> {
-  const base = await baseTree(RELEASE, report);
-  const hash = createHash('sha256').update(JSON.stringify([STEPS, PACKAGES, await recipe(RELEASE)]));
-  return await cachedTree(INTERNET, hash.digest('hex'), async (tree) => {
-    report('Building the host that stands for the internet, once (about 15 s)');
-    await copyTree(base, tree);
-    await setResolvers(tree, await machineNameservers());
-    await lendPackages(tree, RELEASE);
-    // A tree is not a running system: nothing may be started in it.
-    await writeIn(tree, '/usr/sbin/policy-rc.d', '#!/bin/sh\nexit 101\n', 0o755);
-    await within(tree, ['apt-get', '--quiet', 'update']);
-    await within(tree, ['apt-get', '--quiet', '--yes', '--no-install-recommends', 'install', ...PACKAGES]);
-    await rm(`${tree}/usr/sbin/policy-rc.d`);
-    await keepPackages(tree, RELEASE);
-    await within(tree, ['apt-get', 'clean']);
-  });
+  return await equippedTree({ name: INTERNET, release: RELEASE, packages: PACKAGES }, (message) =>
+    report(`${message}: the host that stands for the internet`),
+  );
 }
 
 const REGISTRY_CONFIG = `version: 0.1

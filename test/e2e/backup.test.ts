@@ -48,7 +48,7 @@ beforeAll(async () => {
   const { registry, address, caFile } = await internet();
   await ensureImages({ registry, address, ca: readFileSync(caFile, 'utf8') });
   await publishAuthorities();
-  sandbox = await up({ name: NAME, aptCache: true });
+  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
   project.write('prod', inventory(), ENV);

@@ -131,7 +131,7 @@ beforeAll(async () => {
   const there = await internet();
   await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
   await publishAuthorities();
-  host = await up({ name: NAME, aptCache: true });
+  host = await up({ name: NAME, aptCache: true, equipped: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
   declare('first');

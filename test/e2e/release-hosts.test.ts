@@ -116,7 +116,7 @@ beforeAll(async () => {
   const there = await internet();
   await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
   await publishAuthorities();
-  for (const name of NAMES) hosts.set(name, await up({ name, aptCache: true }));
+  for (const name of NAMES) hosts.set(name, await up({ name, aptCache: true, equipped: true }));
   await publishHostKeys();
   declare({});
   const bring = async (...argv: string[]) => {

@@ -116,8 +116,8 @@ beforeAll(async () => {
   const ca = readFileSync(there.caFile, 'utf8');
   await ensureImages({ registry: there.registry, address: there.address, ca, names: ['demo:v1', 'demo:v2'] });
   await publishAuthorities();
-  host = await up({ name: NAME, aptCache: true });
-  await up({ name: LAPTOP, aptCache: true });
+  host = await up({ name: NAME, aptCache: true, equipped: true });
+  await up({ name: LAPTOP, aptCache: true, equipped: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
   declare(`${REGISTRY}/demo:v1`);

@@ -88,7 +88,7 @@ beforeAll(async () => {
   const published = await ensureImages({ registry, address, ca: readFileSync(caFile, 'utf8'), names });
   for (const name of names) images[name.slice(5)] = `${published[name].reference}@${published[name].digest}`;
   await publishAuthorities();
-  host = await up({ name: NAME, aptCache: true });
+  host = await up({ name: NAME, aptCache: true, equipped: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
   await bring('v1');

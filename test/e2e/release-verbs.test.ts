@@ -83,7 +83,7 @@ beforeAll(async () => {
   const there = await internet();
   await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
   await publishAuthorities();
-  for (const name of NAMES) hosts.push(await up({ name, aptCache: true }));
+  for (const name of NAMES) hosts.push(await up({ name, aptCache: true, equipped: true }));
   await publishHostKeys();
   project.write('prod', {
     ...inventory('shop', DOMAIN, { a: hostAt(0), b: hostAt(1) }),

@@ -51,7 +51,7 @@ const traces = () =>
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  host = await up({ name: NAME, aptCache: true });
+  host = await up({ name: NAME, aptCache: true, equipped: true });
   project.write('prod', inventory());
   const brought = await deployHere('up', 'prod');
   expect(brought.code, brought.stderr).toBe(0);

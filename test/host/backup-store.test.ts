@@ -103,8 +103,8 @@ beforeAll(async () => {
   const there = await internet();
   authority = readFileSync(there.caFile, 'utf8');
   [app, vault, bucket] = await Promise.all([
-    up({ name: APP, aptCache: true }),
-    up({ name: VAULT, aptCache: true }),
+    up({ name: APP, aptCache: true, equipped: true }),
+    up({ name: VAULT, aptCache: true, equipped: true }),
     startBucket(),
   ]);
   host = await onHost(app);
@@ -113,10 +113,10 @@ beforeAll(async () => {
   const get =
     'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq --no-install-recommends';
   await Promise.all([
-    on(APP, `${get} age rclone restic zstd openssh-client >/dev/null; mkdir -p -m 0700 /etc/slipway/backups`),
+    on(APP, 'mkdir -p -m 0700 /etc/slipway/backups'),
     on(
       VAULT,
-      `${get} rclone apache2-utils >/dev/null
+      `${get} apache2-utils >/dev/null
 useradd -M -d /nonexistent -s /usr/sbin/nologin keeper
 mkdir -p /srv/vault/backups /srv/rest && chown keeper: /srv/vault/backups && touch /etc/ssh/keeper_keys
 cat > /etc/ssh/sshd_config.d/10-vault.conf <<'END'

@@ -47,11 +47,7 @@ async function expectNoTrace(): Promise<void> {
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  sandbox = await up({ name: NAME, aptCache: true });
-  await run(NAME, ['sh', '-c', 'apt-get -qq update; apt-get -qq install sudo ufw fail2ban nftables >/dev/null'], {
-    timeout: 240,
-    env: { DEBIAN_FRONTEND: 'noninteractive' },
-  });
+  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
   // Logins fail here on purpose; sshd would soon take offence.
   await inside(
     'echo "PerSourcePenalties no" > /etc/ssh/sshd_config.d/10-test.conf; systemctl reload ssh; systemctl start fail2ban',

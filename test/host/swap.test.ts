@@ -195,7 +195,7 @@ beforeAll(async () => {
   const there = await internet();
   await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
   await publishAuthorities();
-  sandbox = await up({ name: NAME, aptCache: true });
+  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
   declare('prod', 'first');

@@ -70,7 +70,7 @@ async function asking(address: string, port: number): Promise<() => Promise<stri
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  const host = await up({ name: NAME, aptCache: true });
+  const host = await up({ name: NAME, aptCache: true, equipped: true });
   const allow = [{ port: 8443, protocol: 'tcp', from: 'any', comment: undefined }] as const;
   await harden(host, [hardening, docker], environmentOf(host, { firewall: { allow } }));
   await makeAnsweringImage(NAME);

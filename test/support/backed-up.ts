@@ -145,7 +145,7 @@ export async function backedUp(wanted: Wanted): Promise<BackedUp> {
   const { registry, address, caFile } = await internet();
   await ensureImages({ registry, address, ca: readFileSync(caFile, 'utf8') });
   await publishAuthorities();
-  const sandbox = await up({ name, aptCache: true });
+  const sandbox = await up({ name, aptCache: true, equipped: true });
   const host = await onHost(sandbox);
   const project = makeProject();
   await convergeTo(host, project, sandbox, wanted);

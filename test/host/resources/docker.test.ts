@@ -13,7 +13,7 @@ let host: OnHost;
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  host = await onHost(await up({ name: NAME, aptCache: true }));
+  host = await onHost(await up({ name: NAME, aptCache: true, equipped: true }));
   const prepared = await host.sh(`set -e; export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
     apt-get install -y -q --no-install-recommends docker.io docker-cli docker-compose busybox-static docker-registry apache2-utils jq

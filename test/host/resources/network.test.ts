@@ -14,7 +14,7 @@ let host: OnHost;
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  sandbox = await up({ name: NAME, release: RELEASE, aptCache: true });
+  sandbox = await up({ name: NAME, release: RELEASE, aptCache: true, equipped: RELEASE === 'debian-13' });
   host = await onHost(sandbox);
   const prepared = await host.sh(`set -e; export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
