@@ -1,4 +1,4 @@
-import { chown, link, mkdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { chown, link, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DeployError } from '#core/errors';
 import type { DrillCheck, SourceOf } from '#protocol/backup';
@@ -11,6 +11,7 @@ import type { Held } from './copies/take.ts';
 import type { Backups } from './engine.ts';
 import { imageOf } from './postgres/image.ts';
 import { askRedis, checkDump, parseInfo, pingRedis, type Server, save } from './redis/server.ts';
+import { needRoom } from './room.ts';
 
 type Redis = SourceOf<'redis'>;
 
@@ -28,16 +29,10 @@ const PARTED = 7;
 const APPENDED = 'appendonlydir';
 const BASE = 'appendonly.aof.1.base.rdb';
 
-async function refuseWithoutRoom(storage: string): Promise<void> {
-  const [{ bavail, bsize }, last] = await Promise.all([
-    statfs(storage),
-    stat(join(storage, DUMP)).catch(() => ({ size: 0 })),
-  ]);
-  if (bavail * bsize > last.size * 1.2) return;
-  // A save that fails may make Redis refuse writes (`stop-writes-on-bgsave-error`): better not to begin it.
-  throw new DeployError('backup-failed', `There is no room beside ${storage} for Redis to save what it holds.`, {
-    hint: 'Make room on that disk: `df -h` shows which it is.',
-  });
+/** A save that fails may make Redis refuse writes (`stop-writes-on-bgsave-error`): better not to begin it. */
+async function needRoomToSave(storage: string): Promise<void> {
+  const last = await stat(join(storage, DUMP)).catch(() => ({ size: 0 }));
+  await needRoom(storage, 'save', 'What Redis holds', last.size);
 }
 
 /** Whether Redis saves by itself: one that does not must not find our snapshot when it starts. */
@@ -49,7 +44,7 @@ async function savesByItself(host: Host, source: Redis): Promise<boolean> {
 async function hold({ host }: Backups, source: Redis): Promise<Held> {
   const { storage, container } = source;
   const copy = join(storage, COPY);
-  await refuseWithoutRoom(storage);
+  await needRoomToSave(storage);
   const info = parseInfo(await askRedis(host, source, ['INFO', 'server']));
   const isNew = (await host.stat(join(storage, DUMP))) === undefined;
   const isForeign = isNew && !(await savesByItself(host, source));

@@ -1,4 +1,4 @@
-import { access, stat, statfs } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { alarmsOf, type Seen, type Space } from '#backup/alarms';
 import { readReports } from '#backup/drill/reports';
 import type { Backups } from '#backup/engine';
@@ -6,6 +6,7 @@ import { engineOf } from '#backup/engines';
 import { readEscrow } from '#backup/key';
 import { settingsPath, stateFolder, watchedPath } from '#backup/places';
 import { readRecords } from '#backup/records';
+import { readSpace } from '#backup/room';
 import { settingsOf } from '#backup/settings';
 import { openStores } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
@@ -35,8 +36,8 @@ async function spacesOf({ app, repositories, sources }: BackupSettings): Promise
   for (const path of paths) {
     const there = await stat(path).catch(() => undefined);
     if (there === undefined || found.has(there.dev)) continue;
-    const { bavail, blocks, bsize } = await statfs(path);
-    found.set(there.dev, { path, totalBytes: blocks * bsize, freeBytes: bavail * bsize });
+    const { free, total } = await readSpace(path);
+    found.set(there.dev, { path, totalBytes: total, freeBytes: free });
   }
   return [...found.values()];
 }

@@ -2,12 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups, Wish } from '#backup/engine';
 import { engineOf } from '#backup/engines';
+import { needRoom, readSpace } from '#backup/room';
 import { openScratch, type Scratch } from '#backup/scratch';
 import { openStore, type Store, storeNamed } from '#backup/store/store';
 import { asDeployError, type DeployError } from '#core/errors';
 import type { DrillCheck, DrillReport, RepositoryName, Source, Standing } from '#protocol/backup';
 import { type Alive, bootApp } from './app.ts';
-import { drillLimits, freeAt, giveWay, refuseWithoutSpace } from './limits.ts';
+import { drillLimits, giveWay } from './limits.ts';
 import { recentCheck } from './recent.ts';
 import { keepReport, readReports } from './reports.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -99,7 +100,7 @@ async function run(backups: Backups, course: Course, store: Store, scratch: Scra
   const newestOf = (moment: string | undefined) =>
     moment === undefined ? Number.NEGATIVE_INFINITY : Date.parse(moment);
   const copies = (await engine.copies(backups, source, store)).filter(({ complete }) => complete);
-  await refuseWithoutSpace(scratch.folder, copies.at(-1)?.bytes ?? 0);
+  await needRoom(scratch.folder, 'drill', 'Restoring', copies.at(-1)?.bytes ?? 0);
   const moments = await momentsFor(backups, course, standing);
   const { labels } = scratch;
   const restored = await restoreOneOf(backups, course, { store, labels, phase }, moments, scratch.folder);
@@ -126,7 +127,7 @@ async function run(backups: Backups, course: Course, store: Store, scratch: Scra
 async function explain(backups: Backups, course: Course, thrown: unknown, scratch: Scratch): Promise<void> {
   const { code, message } = asDeployError(thrown);
   // A program that writes says so in many ways.
-  const isFull = /no space left on device/i.test(message) || (await freeAt(scratch.folder)) < FULL;
+  const isFull = /no space left on device/i.test(message) || (await readSpace(scratch.folder)).free < FULL;
   // What somebody has asked for by mistake is no fault of the copies.
   const isMistaken = code === 'restore-refused' && course.asked !== 'latest' && course.asked !== 'random';
   if (TELLING.has(code) && !isFull && !isMistaken) {

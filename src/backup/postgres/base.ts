@@ -1,4 +1,5 @@
 import type { Backups } from '#backup/engine';
+import { needRoom } from '#backup/room';
 import { openScratch } from '#backup/scratch';
 import { takeSnapshot } from '#backup/snapshots';
 import type { Store } from '#backup/store/store';
@@ -8,7 +9,6 @@ import type { Host } from '#resources/resource';
 import { endLeftovers } from './counts.ts';
 import type { RunningImage } from './image.ts';
 import type { BaseNote } from './notes.ts';
-import { needRoom } from './room.ts';
 import { pgCommand, query, type ServerOf } from './server.ts';
 
 /** What the server knows our copies by. */
@@ -112,7 +112,7 @@ async function stage(
     "SELECT sum(pg_tablespace_size(oid)), current_setting('port') FROM pg_tablespace;",
   );
   await using scratch = await openScratch(host, settings.app);
-  await needRoom(scratch.folder, Number(row?.[0]) * 1.1, 'The copy of a cluster with tablespaces');
+  await needRoom(scratch.folder, 'copy', 'The copy of a cluster with tablespaces', Number(row?.[0]));
   const output = await host.must(
     [
       ...['docker', 'run', '--rm', '--user', '0:0', ...scratch.labels, '--network', `container:${source.container}`],

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups, Done } from '#backup/engine';
+import { needRoom } from '#backup/room';
 import { openScratch, type Scratch } from '#backup/scratch';
 import { orDiscard, takeSnapshot } from '#backup/snapshots';
 import type { Store } from '#backup/store/store';
@@ -14,7 +15,6 @@ import { type Base, isComplete, readCatalogue } from './catalogue.ts';
 import { deliver, type Made, makeInFirst, putNote, tagsOf } from './deliver.ts';
 import { detailsOf, noteOf, type Subject, subjectOf, takeFull } from './full.ts';
 import type { BaseNote } from './notes.ts';
-import { needRoom } from './room.ts';
 import { query } from './server.ts';
 
 /** What the server knows our incremental copies by: another name than a full's, which ends what is left of its own. */
@@ -97,7 +97,7 @@ async function take(
   const full = await lastFull(backups, source, store, subject);
   if ((await tablespacesOf(host, source)).length > 0) throw new NeedsFull('there are tablespaces');
   await using scratch = await openScratch(host, settings.app);
-  await needRoom(scratch.folder, full.note.bytes * 3, 'Combining an incremental copy with its full one');
+  await needRoom(scratch.folder, 'copy', 'Combining an incremental copy with its full one', full.note.bytes * 3);
   const path = full.note.archives[0]?.path ?? '';
   await unpack(store, full.snapshot, path, join(scratch.folder, 'full')).catch((error: unknown) => {
     throw new NeedsFull(`the last full copy cannot be read: ${asDeployError(error).message}`);

@@ -1,13 +1,13 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups } from '#backup/engine';
+import { mayWrite, readSpace } from '#backup/room';
 import type { PostgresSource } from '#protocol/backup';
 import { segmentAt } from './archive.ts';
 import type { Situation } from './decide.ts';
 import { archiveFolder, type Generation, readGeneration } from './generation.ts';
 import { isReceiving, type Observation, observe } from './observe.ts';
 import { type Contained, contained, isAsWanted, receiverOf, type Wanted, wordsOf } from './receiver.ts';
-import { mayWrite, readSpace } from './space.ts';
 
 /** Seconds after which a receiver that runs without receiving has said why. */
 const SETTLED = 10;

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { sourceFolder } from '#backup/places';
+import { readSpace, type Space } from '#backup/room';
 import { DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import { asText, readJson, replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
 import { type Observation, SLOT } from './observe.ts';
 import { literal, query } from './server.ts';
-import { readSpace, type Space } from './space.ts';
 
 const GB = 1024 ** 3;
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups } from '#backup/engine';
 import { recipientOf } from '#backup/key';
 import { sourceFolder } from '#backup/places';
+import { readSpace } from '#backup/room';
 import { seal } from '#backup/seal';
 import type { Store } from '#backup/store/store';
 import { lockFile } from '#core/file-lock';
@@ -21,7 +22,6 @@ import { contentEnd, type LocalLog, readLocal, removable, removeFrom, STAY, unsh
 import { type Lsn, latestOf } from './lsn.ts';
 import { observe } from './observe.ts';
 import { type Arrivals, keyOf, NOTHING, readArrivals, type Shipped, shippingLock, writeArrivals } from './shipped.ts';
-import { readSpace } from './space.ts';
 
 /** What shipping to one repository came to. */
 export interface Delivery {

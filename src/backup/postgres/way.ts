@@ -1,6 +1,7 @@
-import { rm, statfs } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups, Wish } from '#backup/engine';
+import { needRoom } from '#backup/room';
 import { BrokenCopy } from '#backup/seal';
 import type { Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
@@ -33,9 +34,6 @@ export interface Way {
 /** What is asked for, and what it may use. */
 export type Asked = Pick<Wish, 'store' | 'to' | 'folder' | 'labels' | 'phase'>;
 
-/** What has to be free beyond what will be written. */
-const MARGIN = 1.2;
-
 function refuse(message: string, hint: string): DeployError {
   return new DeployError('restore-refused', message, { hint });
 }
@@ -49,16 +47,6 @@ export function bytesOf({ base, full }: Pick<Way, 'base' | 'full'>, log: number)
   // An incremental, its full and what the two become lie side by side.
   const own = full === undefined ? base.note.bytes : base.note.bytes + 2 * full.note.bytes;
   return own + log;
-}
-
-async function demandRoom(folder: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
-  if (free >= bytes * MARGIN) return;
-  const gb = (value: number) => `${(value / 1e9).toFixed(1)} GB`;
-  throw new DeployError('disk-full', `Restoring takes ${gb(bytes * MARGIN)}, and ${gb(free)} are free in ${folder}.`, {
-    hint: 'Make room there, then run the same command again.',
-  });
 }
 
 /** The programs of the image that a copy was taken with, which match its data. */
@@ -185,7 +173,7 @@ async function tryCandidate(
       ? catalogue.bases.find((one) => one.note.kind === 'full' && one.note.id === note.of)
       : undefined;
   const parts = { base, ...(full === undefined ? {} : { full }) };
-  await demandRoom(folder, bytesOf(parts, size));
+  await needRoom(folder, 'restore', 'Restoring', bytesOf(parts, size));
   phase('fetching the log');
   await rm(join(folder, 'log'), { recursive: true, force: true });
   const log = await fetchLog(settings.app, store, range, note, join(folder, 'log'));

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decide, type Situation } from '#backup/postgres/decide';
 import { lackingSettings, slotCap } from '#backup/postgres/server-settings';
-import { mayWrite } from '#backup/postgres/space';
+import { mayWrite } from '#backup/room';
 
 const MB = 2 ** 20;
 const GB = 2 ** 30;
