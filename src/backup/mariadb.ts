@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DeployError } from '#core/errors';
 import { pipeline } from '#core/pipeline';
 import { lastLines } from '#core/run';
+import { counted } from '#core/units';
 import type { DrillCheck, SourceOf } from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import { checked, copiedWhole, type Found, type Recipe } from './copies/engine.ts';
@@ -157,7 +158,9 @@ async function checkRows(host: Host, server: Server, counts: Note['counts']): Pr
     const isWell = differing.length === 0;
     return {
       isWell,
-      found: isWell ? `${rows} rows in ${tables} tables, as in the dump` : differing.slice(0, 5).join('; '),
+      found: isWell
+        ? `${counted(rows, 'row')} in ${counted(tables, 'table')}, as in the dump`
+        : differing.slice(0, 5).join('; '),
     };
   });
 }

@@ -1,6 +1,7 @@
 import { chown, link, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DeployError } from '#core/errors';
+import { counted } from '#core/units';
 import type { DrillCheck, SourceOf } from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import { checked, copiedWhole, type Recipe } from './copies/engine.ts';
@@ -100,7 +101,9 @@ async function prove(host: Host, server: Server, aof: boolean, note: Note): Prom
       const isWell = found.isWell && found.keys === keys;
       return {
         isWell,
-        found: isWell ? `${keys} keys, as when it was copied` : `${found.keys} of ${keys} keys: ${found.said}`,
+        found: isWell
+          ? `${counted(keys, 'key')}, as when it was copied`
+          : `${found.keys} of ${keys} keys: ${found.said}`,
       };
     }),
     await checked('keys', async () => {
@@ -108,7 +111,7 @@ async function prove(host: Host, server: Server, aof: boolean, note: Note): Prom
       // Those that had a time may have met it since.
       const isWell = held <= keys && held >= keys - expiring;
       const gone = held < keys ? `; ${expiring} had a time to go` : '';
-      return { isWell, found: `the server holds ${held} of ${keys} keys${gone}` };
+      return { isWell, found: `the server holds ${held} of ${counted(keys, 'key')}${gone}` };
     }),
   ];
 }

@@ -14,6 +14,6 @@ export async function settingsOf(app: string): Promise<BackupSettings> {
   const settings = await readSettings(app);
   if (settings !== undefined) return settings;
   throw new DeployError('no-backups', `No backups of ${app} are declared on this host.`, {
-    hint: 'Add `backups` to the inventory, then `deploy up <environment>`.',
+    hint: 'With `backups` in the inventory, `deploy up <environment>` brings them there.',
   });
 }

@@ -1,7 +1,7 @@
 import { wrapped } from '#cli/fit';
 import type { Paint } from '#cli/paint';
 import { ago } from '#cli/status-text';
-import { formatBytes, formatSeconds } from '#core/units';
+import { counted, formatBytes, formatSeconds } from '#core/units';
 import type { Alarm, BackupRecord, Copy, DrillReport, Standing } from '#protocol/backup';
 import type { Event } from '#protocol/event';
 
@@ -23,14 +23,10 @@ function since(iso: string, now: number): string {
   return `${ago(now - Date.parse(iso))} ago`;
 }
 
-function plural(count: number, what: string): string {
-  return count === 1 ? `1 ${what}` : `${count} ${what.endsWith('y') ? `${what.slice(0, -1)}ies` : `${what}s`}`;
-}
-
 /** Up to when, and how far back, a source can be restored: what one has to know at night. */
 function standingText({ type, oldest, newest, copies, bytes }: Standing, paint: Paint, now: number): string {
   if (newest === undefined || oldest === undefined) return paint.red('nothing that could be restored');
-  const much = paint.dim(`  ${plural(copies, 'copy')}, ${formatBytes(bytes)}`);
+  const much = paint.dim(`  ${counted(copies, 'copy')}, ${formatBytes(bytes)}`);
   const latest = `${paint.bold(moment(newest))} UTC, ${since(newest, now)}`;
   const back = copies === 1 && type !== 'postgres' ? '' : `; back to ${moment(oldest)}`;
   return `${type === 'postgres' ? 'every moment up to' : 'as it was'} ${latest}${back}${much}`;
@@ -80,7 +76,7 @@ function drillText({ at, source, verdict, why, reached, rto, rpo }: DrillReport,
     ...(rto === undefined ? [] : [`in ${formatSeconds(rto)}`]),
     ...(rpo === undefined ? [] : [`${formatSeconds(rpo)} of data would have been lost`]),
   ];
-  const found = why ?? figures.join(', ');
+  const found = why?.split('\n')[0] ?? figures.join(', ');
   return `${colour(verdict)} ${since(at, now)}: ${source}${found === '' ? '' : `, ${found}`}`;
 }
 
@@ -100,7 +96,7 @@ export function backupStatusText(stands: Stands, paint: Paint, columns: number):
     ...alarmLines(alarms, paint, columns),
     alarms.length === 0
       ? `  ${paint.green('✓')} ${paint.bold('all is well')}`
-      : `  ${paint.red('✗')} ${paint.bold(plural(alarms.length, 'alarm'))}${paint.dim('  backup-alarm; more with `deploy explain backup-alarm`')}`,
+      : `  ${paint.red('✗')} ${paint.bold(counted(alarms.length, 'alarm'))}${paint.dim('  backup-alarm; more with `deploy explain backup-alarm`')}`,
   ];
 }
 

@@ -29,10 +29,13 @@ function baseOf(most: number, unit: Unit): number {
   return most > 4 * 86_400 ? 86_400 : most > 3 * 3600 ? 3600 : most > 180 ? 60 : 1;
 }
 
+/** What an axis shows at least, in its unit: below that is nothing, as where an idle database has lost nothing. */
+const LEAST = 1e-3;
+
 /** The values at an axis from nothing to the most: round ones, three to six of them. */
 export function ticksUpTo(most: number, unit: Unit): readonly number[] {
   const base = baseOf(most, unit);
-  const inBase = Math.max(most / base, Number.MIN_VALUE);
+  const inBase = Math.max(most / base, LEAST);
   const power = 10 ** Math.floor(Math.log10(inBase / 4));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => inBase / one <= 5) ?? 10 * power;
   const count = Math.max(1, Math.ceil(inBase / step - 1e-9));

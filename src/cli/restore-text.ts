@@ -4,6 +4,9 @@ import type { Event } from '#protocol/event';
 
 type Of<Type extends Event['type']> = Extract<Event, { type: Type }>;
 
+/** How much of a copy's id is enough to know it by. */
+const ID = 16;
+
 /** A moment as a person reads it, to the second. */
 export function momentText(iso: string): string {
   return `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`;
@@ -24,7 +27,7 @@ export function previewText(event: Of<'restore.previewed'>, paint: Paint): strin
       : `${formatSeconds(loses)} of data after it are left out`;
   return [
     `  ${paint.bold(source)} as it was at ${paint.bold(momentText(reaches))}: ${loses < 1 ? loss : paint.yellow(loss)}`,
-    paint.dim(`    from the copy ${base}, ${formatBytes(bytes)} on disk`),
+    paint.dim(`    from the copy ${base.slice(0, ID)}, ${formatBytes(bytes)} on disk`),
   ];
 }
 
@@ -40,6 +43,6 @@ export function restoredText(event: Of<'restore.done'>, host: string, paint: Pai
   return [
     `  ${paint.green('✓')} ${paint.bold(source)} as it was at ${paint.bold(momentText(reached))} ${where}${paint.dim(`  ${formatSeconds(duration)}`)}`,
     ...typed(`look into it, on ${host} as root:`, look),
-    ...typed(into === 'scratch' ? 'remove it:' : 'go back to what was there before:', leave),
+    ...typed(into === 'scratch' ? 'remove it:' : `go back to what was there before, on ${host} as root:`, leave),
   ];
 }

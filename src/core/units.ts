@@ -43,6 +43,12 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+/** How many there are of something: `1 row`, `1,000 rows`, `2 copies`. */
+export function counted(count: number, what: string): string {
+  const several = what.endsWith('y') ? `${what.slice(0, -1)}ies` : `${what}s`;
+  return `${count.toLocaleString('en')} ${count === 1 ? what : several}`;
+}
+
 /** Bytes as a person reads them: `512 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

@@ -77,6 +77,11 @@ async function build(release: Release, tree: string): Promise<void> {
   );
   const keys = (await readdir(`${tree}/etc/ssh`)).filter((name) => name.startsWith('ssh_host_'));
   await Promise.all(keys.map((name) => rm(`${tree}/etc/ssh/${name}`)));
+  await forgetLists(tree);
+}
+
+/** Removes what a tree's apt knows of its archives: large, and out of date by the time a host is made from the tree. */
+export async function forgetLists(tree: string): Promise<void> {
   const lists = `${tree}/var/lib/apt/lists`;
   await Promise.all((await readdir(lists)).map((name) => rm(`${lists}/${name}`, { recursive: true })));
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { baseTree, cachedTree, type Release, type Report, recipe } from './base.ts';
+import { baseTree, cachedTree, forgetLists, type Release, type Report, recipe } from './base.ts';
 import { setResolvers } from './identity.ts';
 import { machineNameservers } from './network.ts';
 import { keepPackages, lendPackages } from './packages.ts';
@@ -32,5 +32,6 @@ export async function equippedTree({ name, release, packages }: Equipment, repor
     await rm(`${tree}/usr/sbin/policy-rc.d`);
     await keepPackages(tree, release);
     await within(tree, ['apt-get', 'clean']);
+    await forgetLists(tree);
   });
 }

@@ -272,7 +272,9 @@ describe('a host changed by hand', () => {
   });
 
   test('the tools of others run where they are installed, and their figures are kept', async () => {
-    await inside('DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ssh-audit lynis');
+    await inside(
+      'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; apt-get install -y -qq --no-install-recommends ssh-audit lynis',
+    );
     const { stdout } = await deployHere('audit', 'prod', '--tools', '--json');
     const { tools } = JSON.parse(stdout) as { tools: { tool: string; value?: string; cannot?: string }[] };
     expect(tools).toMatchObject([

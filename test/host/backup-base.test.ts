@@ -217,7 +217,7 @@ test('fifteen failed nights and a clock that jumps take nothing; the policy take
   await box.inside(`for night in $(seq 15); do ${RUNNER} backup full shop postgres --now; done`, 600);
   await start();
   expect(results((await box.records()).slice(-15))).toEqual(Array(15).fill('error'));
-  await box.says('apt-get install --yes --quiet faketime');
+  await box.says('apt-get update --quiet && apt-get install --yes --quiet faketime');
   for (const jump of ['+40d', '-40d']) {
     const { code, said } = await box.inside(`faketime -f ${jump} ${RUNNER} backup prune shop --now`);
     expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining('until the clock has been steady') });

@@ -12,7 +12,7 @@ const NEWER = '+deb13u99';
 // What stands for Debian's security archive: its own packages under a higher version, signed by a key of the host.
 const ARCHIVE = `set -e
 export DEBIAN_FRONTEND=noninteractive
-apt-get install -qq gpg gpg-agent > /dev/null
+apt-get update -qq; apt-get install -qq gpg gpg-agent > /dev/null
 mkdir -p /srv/archive/dists/trixie-security/main/binary-amd64 /srv/archive/pool && cd /srv/archive/pool
 chown _apt . && apt-get download -qq ${UPGRADED.join(' ')}
 for deb in *.deb; do

@@ -84,7 +84,10 @@ export async function control(name: ControlName, place: Place, image: string): P
   const { host, domain, boot } = place;
   const port = CONTROL_PORTS[name];
   const write = (file: string, text: string) => run(host.name, ['tee', file], { input: text });
-  await must(host.name, `mkdir -p ${FOLDER}; command -v wget || apt-get install --yes --quiet wget`);
+  await must(
+    host.name,
+    `mkdir -p ${FOLDER}; command -v wget || { apt-get update --quiet; apt-get install --yes --quiet wget; }`,
+  );
   await must(host.name, `ufw allow ${port}/tcp`);
   await write('/etc/nginx/conf.d/control.conf', MAP);
   if (name === 'compose') {

@@ -1,4 +1,5 @@
 import type { Backups } from '#backup/engine';
+import { counted } from '#core/units';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import { type BaseNote, notesPrefix, readNotes } from './notes.ts';
@@ -116,5 +117,5 @@ export async function compareRows(
   const rows = all.reduce((sum, { after }) => sum + (after ?? 0), 0);
   const changed = all.filter(({ before, after }) => before !== after);
   const since = changed.length === 0 ? 'as many as when it was taken' : `since it was taken: ${named(changed)}`;
-  return { result: 'passed', found: `${rows.toLocaleString('en')} rows in ${all.length} tables, ${since}` };
+  return { result: 'passed', found: `${counted(rows, 'row')} in ${counted(all.length, 'table')}, ${since}` };
 }

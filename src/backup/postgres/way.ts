@@ -100,13 +100,25 @@ function beyond(
     const next = catalogue.bases.find((one) => isComplete(one) && beginsAt(one) > target.moment);
     const asked = formatMoment(target.moment);
     return next === undefined
-      ? refuse(`${asked} is after all that is kept.`, `The newest moment is ${newest}; \`--to latest\` restores it.`)
+      ? refuse(
+          `${asked} is after all that is kept.`,
+          `The newest moment is ${newest}, which \`--to latest\` restores; what came since is sent within a minute.`,
+        )
       : refuse(
           `Nothing of ${asked} was kept: the log was interrupted between ${newest} and ${next.note.at}.`,
           `Take ${newest} or an earlier moment, or ${next.note.at} or a later one.`,
         );
   }
-  return refuse('It is in nothing that is kept.', '`deploy backup list <environment>` tells what there is.');
+  const what =
+    target.kind === 'name'
+      ? `A restore point ${target.name}`
+      : target.kind === 'xid'
+        ? `The transaction ${target.xid}`
+        : 'That';
+  return refuse(
+    `${what} is in nothing that is kept.`,
+    'What is newer than a minute may not be sent yet. A moment is written like 2026-03-29T12:05:00Z.',
+  );
 }
 
 /** Where to stop in a log that was read; undefined where the target is not in it. */
@@ -197,7 +209,9 @@ async function tryCandidate(
     log,
     stop,
     broken: catalogue.broken,
-    reaches: target.kind === 'time' ? target.moment : reached,
+    // Nothing was committed between the last transaction and the moment up to which that is known.
+    reaches:
+      target.kind === 'time' ? target.moment : target.kind === 'latest' ? (later(known, reached) ?? reached) : reached,
     newest: later(later(known, read.newest), beginsAt(base)) ?? 0n,
   };
 }

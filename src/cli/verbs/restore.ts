@@ -42,7 +42,7 @@ async function restore(name: string, options: RestoreOptions): Promise<number> {
     environment,
     hosts,
     request,
-    (previews) => `replace its data by ${previews.map(({ source, reaches }) => what(source, reaches)).join(', ')}`,
+    (previews) => `replace what runs by ${previews.map(({ source, reaches }) => what(source, reaches)).join(', ')}`,
     options,
   );
 }
