@@ -1,17 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Event } from '#protocol/event';
-import { ensureImages } from '#sandbox/images/images';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  up,
-} from '#sandbox/sandbox';
+import { down, run as runInside, type SandboxHost } from '#sandbox/sandbox';
+import { appHost } from '#test/support/app-host';
 import { deploy } from '#test/support/cli';
 import { makeProject, shopOn } from '#test/support/project';
 
@@ -44,13 +34,7 @@ const found = <Type extends Event['type']>(events: readonly Event[], type: Type)
   events.filter((event): event is Extract<Event, { type: Type }> => event.type === type);
 
 beforeAll(async () => {
-  await down([NAME]).catch(() => undefined);
-  const { registry, address, caFile } = await internet();
-  await ensureImages({ registry, address, ca: readFileSync(caFile, 'utf8') });
-  await publishAuthorities();
-  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
-  await publishHostKeys();
-  await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
+  sandbox = await appHost(NAME, DOMAIN);
   project.write('prod', inventory(), ENV);
   const brought = await deployHere(['up', 'prod']);
   expect(brought.code, brought.stderr).toBe(0);

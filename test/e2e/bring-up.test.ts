@@ -1,14 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '#core/run';
-import { ensureImages } from '#sandbox/images/images';
-import { AUTHORITIES, hostTree } from '#sandbox/places';
+import { hostTree } from '#sandbox/places';
 import {
   down,
-  internet,
-  publishAuthorities,
   publishHostKeys,
   run as runInside,
   type SandboxHost,
@@ -17,6 +13,8 @@ import {
   stop,
   up,
 } from '#sandbox/sandbox';
+import { readyInternet } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { deploy } from '#test/support/cli';
 import { makeProject, shopOn } from '#test/support/project';
 import { killRunners, runnersOf } from '#test/support/runners';
@@ -28,19 +26,9 @@ const CANARY = 'canary-Zq7w9Kp2xV';
 const project = makeProject();
 let host: SandboxHost;
 
-async function internetReady(): Promise<void> {
-  const there = await internet();
-  await ensureImages({
-    registry: there.registry,
-    address: there.address,
-    ca: readFileSync(there.caFile, 'utf8'),
-  });
-  await publishAuthorities();
-}
-
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  await internetReady();
+  await readyInternet();
   host = await up({ name: NAME, aptCache: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
@@ -54,31 +42,7 @@ afterAll(async () => {
 const inside = async (script: string) => (await runInside(NAME, ['sh', '-c', script])).stdout;
 const deployHere = (...argv: string[]) => deploy([...argv, '--project', project.folder]);
 
-function get(path: string): Promise<{ status: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const question = request(
-      {
-        host: host.address,
-        servername: DOMAIN,
-        headers: { host: DOMAIN },
-        path,
-        ca: readFileSync(AUTHORITIES),
-        agent: false,
-        timeout: 5000,
-      },
-      (response) => {
-        let body = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          body += chunk;
-        });
-        response.once('end', () => resolve({ status: response.statusCode ?? 0, body }));
-      },
-    );
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', reject);
-    question.end();
-  });
-}
+const get = (path: string) => browse(host, DOMAIN, path);
 
 /** Looks at the arguments of every process of the machine, and so of its sandbox hosts, until it is told to stop. */
 function watchArguments(word: string): { stop(): readonly string[] } {
@@ -113,7 +77,7 @@ test('`deploy up` takes a bare host to the app on https, and its secret goes now
   expect(brought.code, brought.stderr + brought.stdout.slice(-2000)).toBe(0);
   expect(brought.stdout + brought.stderr).not.toContain(CANARY);
   const { body } = await get('/version');
-  expect(body.trim()).toBe('v1');
+  expect(body).toBe('v1');
   expect((await get('/up')).status).toBe(200);
 
   // From outside, over the whole tree: everything that holds the secret may be read by its owner alone.
@@ -218,7 +182,7 @@ test('a new version goes into the other slot, and nobody who asks meanwhile is l
   expect(release.events.find(({ type }) => type === 'plan')).toMatchObject({
     steps: [{ action: 'release', resource: 'release:shop' }],
   });
-  expect((await get('/version')).body.trim()).toBe('v2');
+  expect((await get('/version')).body).toBe('v2');
   expect(answers.length).toBeGreaterThan(20);
   expect(answers.filter((status) => status !== 200)).toEqual([]);
   expect((await deployHere('plan', 'prod', '--exit-code')).code).toBe(0);
@@ -274,7 +238,7 @@ test('kill -9 of the runner at every step of a bring-up: the next run goes on, a
       killedAt.push(victim);
     }
     expect(killedAt.length).toBeGreaterThan(40);
-    expect((await get('/version')).body.trim()).toBe('v1');
+    expect((await get('/version')).body).toBe('v1');
     expect((await deploy(['plan', 'prod', '--exit-code', '--project', project.folder])).code).toBe(0);
   } finally {
     await down([name]);
@@ -314,7 +278,7 @@ test('kill -9 of the laptop at every stage: what runs on the host goes on, and t
     }
     const last = await deploy(['up', 'prod', '--json', '--project', project.folder]);
     expect(last.code, last.stderr + last.stdout.slice(-3000)).toBe(0);
-    expect((await get('/version')).body.trim()).toBe('v1');
+    expect((await get('/version')).body).toBe('v1');
     expect((await deploy(['plan', 'prod', '--exit-code', '--project', project.folder])).code).toBe(0);
   } finally {
     await down([name]);

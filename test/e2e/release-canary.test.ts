@@ -1,22 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Event } from '#protocol/event';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  start,
-  stop,
-  up,
-} from '#sandbox/sandbox';
+import { down, run as runInside, type SandboxHost, start, stop } from '#sandbox/sandbox';
+import { appHost } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { type CliRun, deploy } from '#test/support/cli';
 import { makeProject } from '#test/support/project';
 import { killRunners, runnersOf } from '#test/support/runners';
@@ -59,19 +47,9 @@ interface Got {
   readonly cookie: string | undefined;
 }
 
-function get(path = '/', cookie?: string): Promise<Got> {
-  return new Promise((resolve, reject) => {
-    const headers = { host: DOMAIN, ...(cookie === undefined ? {} : { cookie }) };
-    const options = { host: host.address, servername: DOMAIN, ca: readFileSync(AUTHORITIES), timeout: 5000 };
-    const question = request({ ...options, path, headers, agent: false }, (response) => {
-      const given = response.headers['set-cookie']?.[0]?.split(';')[0];
-      const version = String(response.headers['x-demo-version']);
-      response.resume().once('end', () => resolve({ status: response.statusCode ?? 0, version, cookie: given }));
-    });
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', reject);
-    question.end();
-  });
+async function get(path = '/', cookie?: string): Promise<Got> {
+  const { status, headers } = await browse(host, DOMAIN, path, cookie === undefined ? {} : { cookie });
+  return { status, version: String(headers['x-demo-version']), cookie: headers['set-cookie']?.[0]?.split(';')[0] };
 }
 
 /** As many new clients, a few at a time. */
@@ -127,13 +105,7 @@ async function nothingIsLeft(): Promise<void> {
 }
 
 beforeAll(async () => {
-  await down([NAME]).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
-  host = await up({ name: NAME, aptCache: true, equipped: true });
-  await publishHostKeys();
-  await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
+  host = await appHost(NAME, DOMAIN);
   declare('first');
   const brought = await deployHere('up', 'prod');
   expect(brought.code, brought.stderr).toBe(0);

@@ -1,20 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  start,
-  stop,
-  up,
-} from '#sandbox/sandbox';
+import { down, run as runInside, type SandboxHost, start, stop } from '#sandbox/sandbox';
+import { appHost } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { deploy } from '#test/support/cli';
 import { makeProject } from '#test/support/project';
 import { killRunners, runnersOf } from '#test/support/runners';
@@ -44,13 +32,7 @@ function declare(version: string): void {
 }
 
 beforeAll(async () => {
-  await down([NAME]).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
-  host = await up({ name: NAME, aptCache: true, equipped: true });
-  await publishHostKeys();
-  await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });
+  host = await appHost(NAME, DOMAIN);
   declare('first');
   const brought = await deploy(['up', 'prod', '--project', project.folder]);
   expect(brought.code, brought.stderr).toBe(0);
@@ -60,23 +42,11 @@ afterAll(async () => {
   await down([NAME]);
 });
 
-function served(): Promise<string> {
-  return new Promise((resolve) => {
-    const options = { host: host.address, servername: DOMAIN, headers: { host: DOMAIN }, agent: false, timeout: 3000 };
-    const question = request({ ...options, path: '/version', ca: readFileSync(AUTHORITIES) }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.once('close', () =>
-        resolve(response.statusCode === 200 ? body.trim() : `status ${response.statusCode}`),
-      );
-    });
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', ({ message }) => resolve(message));
-    question.end();
-  });
-}
+const served = (): Promise<string> =>
+  browse(host, DOMAIN, '/version', { timeout: 3000 }).then(
+    ({ status, body }) => (status === 200 ? body : `status ${status}`),
+    ({ message }: Error) => message,
+  );
 
 const STATES = ['preflight', 'pulled', 'commanded', 'started', 'gated', 'flipped', 'watched', 'drained'] as const;
 type State = (typeof STATES)[number];

@@ -1,20 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Event } from '#protocol/event';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  up,
-} from '#sandbox/sandbox';
+import { down, internet, publishHostKeys, run as runInside, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import { readyInternet } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { type CliOptions, deploy } from '#test/support/cli';
 import { makeProject } from '#test/support/project';
 
@@ -65,32 +55,7 @@ function declare({ tag = 'v1', environment = {}, release = {} }: Variant): void 
   }
 }
 
-function get(name: Name, path: string): Promise<string> {
-  const host = hostOf(name).address;
-  return new Promise((resolve, reject) => {
-    const question = request(
-      {
-        host,
-        servername: DOMAIN,
-        headers: { host: DOMAIN },
-        path,
-        agent: false,
-        timeout: 5000,
-        ca: readFileSync(AUTHORITIES),
-      },
-      (response) => {
-        let body = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          body += chunk;
-        });
-        response.once('end', () => resolve(body.trim()));
-      },
-    );
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', reject);
-    question.end();
-  });
-}
+const get = async (name: Name, path: string) => (await browse(hostOf(name), DOMAIN, path)).body;
 
 const versions = () => Promise.all(NAMES.map((name) => get(name, '/version')));
 const state = async (name: Name): Promise<string> =>
@@ -113,9 +78,7 @@ const told = (events: readonly Event[], type: Event['type']) =>
 
 beforeAll(async () => {
   await down(NAMES).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
+  await readyInternet();
   for (const name of NAMES) hosts.set(name, await up({ name, aptCache: true, equipped: true }));
   await publishHostKeys();
   declare({});

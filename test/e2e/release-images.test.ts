@@ -1,12 +1,12 @@
 import { appendFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { padding, TAR_END, tarHeader } from '#core/tar';
 import type { ListedRelease } from '#protocol/release';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import { down, internet, publishAuthorities, publishHostKeys, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import { down, publishHostKeys, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import { readyInternet } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { deploy } from '#test/support/cli';
 import { startDelayProxy } from '#test/support/delay-proxy';
 import { laptopEngine, must } from '#test/support/laptop-engine';
@@ -58,20 +58,7 @@ function declare(image: string, { service, release, address = host.address, stag
   });
 }
 
-async function served(): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const options = { host: host.address, servername: DOMAIN, headers: { host: DOMAIN }, agent: false } as const;
-    const question = request({ ...options, path: '/version', ca: readFileSync(AUTHORITIES) }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.once('end', () => resolve(body.trim()));
-    });
-    question.once('error', reject);
-    question.end();
-  });
-}
+const served = async (): Promise<string> => (await browse(host, DOMAIN, '/version')).body;
 
 async function releases(): Promise<readonly ListedRelease[]> {
   const { events } = await deployHere('releases', 'prod', '--json');
@@ -112,10 +99,7 @@ async function makeImages(): Promise<void> {
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
   await down([LAPTOP]).catch(() => undefined);
-  const there = await internet();
-  const ca = readFileSync(there.caFile, 'utf8');
-  await ensureImages({ registry: there.registry, address: there.address, ca, names: ['demo:v1', 'demo:v2'] });
-  await publishAuthorities();
+  await readyInternet();
   host = await up({ name: NAME, aptCache: true, equipped: true });
   await up({ name: LAPTOP, aptCache: true, equipped: true });
   await publishHostKeys();

@@ -5,18 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { setCanary } from '#release/flags';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run,
-  type SandboxHost,
-  setRecord,
-  up,
-} from '#sandbox/sandbox';
+import { down, publishHostKeys, run, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import { readyInternet } from '#test/support/app-host';
 import { deploy } from '#test/support/cli';
 import { startDelayProxy } from '#test/support/delay-proxy';
 import { startLoad } from '#test/support/load';
@@ -83,11 +74,10 @@ async function underLoad(port: number, work: () => Promise<void>): Promise<LoadR
 
 beforeAll(async () => {
   await down([NAME]).catch(() => undefined);
-  const { registry, address, caFile } = await internet();
-  const names = ['demo:v1', 'demo:v2'] as const;
-  const published = await ensureImages({ registry, address, ca: readFileSync(caFile, 'utf8'), names });
-  for (const name of names) images[name.slice(5)] = `${published[name].reference}@${published[name].digest}`;
-  await publishAuthorities();
+  const published = await readyInternet();
+  for (const name of ['demo:v1', 'demo:v2'] as const) {
+    images[name.slice(5)] = `${published[name].reference}@${published[name].digest}`;
+  }
   host = await up({ name: NAME, aptCache: true, equipped: true });
   await publishHostKeys();
   await setRecord(DOMAIN, { a: [host.address], aaaa: [host.address6] });

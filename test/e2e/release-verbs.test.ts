@@ -1,22 +1,12 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Event } from '#protocol/event';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  up,
-} from '#sandbox/sandbox';
+import { down, publishHostKeys, run as runInside, type SandboxHost, setRecord, up } from '#sandbox/sandbox';
+import { readyInternet } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { builtCli, deploy } from '#test/support/cli';
 import { makeProject } from '#test/support/project';
 import { deployInTerminal } from '#test/support/terminal';
@@ -54,22 +44,7 @@ function inventory(app: string, domain: string, names: Readonly<Record<string, S
   };
 }
 
-function get(host: SandboxHost, path: string, domain = DOMAIN) {
-  return new Promise<{ status: number; body: string; retryAfter: string | undefined }>((resolve, reject) => {
-    const options = { host: host.address, servername: domain, headers: { host: domain }, path, agent: false } as const;
-    const question = request({ ...options, ca: readFileSync(AUTHORITIES), timeout: 5000 }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        body += chunk;
-      });
-      const { 'retry-after': retryAfter } = response.headers;
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, body: body.trim(), retryAfter }));
-    });
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', reject);
-    question.end();
-  });
-}
+const get = (host: SandboxHost, path: string, domain = DOMAIN) => browse(host, domain, path);
 
 const versions = async () => (await Promise.all(hosts.map((host) => get(host, '/version')))).map(({ body }) => body);
 
@@ -80,9 +55,7 @@ function told<Type extends Event['type']>(events: readonly Event[], type: Type) 
 
 beforeAll(async () => {
   await down(NAMES).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
+  await readyInternet();
   for (const name of NAMES) hosts.push(await up({ name, aptCache: true, equipped: true }));
   await publishHostKeys();
   project.write('prod', {
@@ -239,7 +212,10 @@ test('maintenance answers 503 to all but those who are let through, without a re
   const started = () => inside(NAMES[0], 'pgrep -P $(cat /run/nginx.pid)');
   const workers = await started();
   expect((await deployHere('maintenance', 'on', 'prod', '--yes')).code).toBe(0);
-  expect(await get(hostAt(0), '/version')).toMatchObject({ status: 503, retryAfter: '120' });
+  expect(await get(hostAt(0), '/version')).toMatchObject({
+    status: 503,
+    headers: { 'retry-after': '120' },
+  });
   expect((await get(hostAt(0), '/version')).body).toContain('back soon');
   expect((await get(hostAt(0), '/up')).status).toBe(200);
   const { events } = await deployHere('status', 'prod', '--json');

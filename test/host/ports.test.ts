@@ -85,10 +85,7 @@ docker run -d --restart unless-stopped --name proxied ${publish('[::]:8082:80')}
 
 beforeAll(async () => {
   await down([NAME, OTHER]).catch(() => undefined);
-  [host, other] = await Promise.all([
-    up({ name: NAME, aptCache: true, equipped: true }),
-    up({ name: OTHER, aptCache: true }),
-  ]);
+  [host, other] = await Promise.all([up({ name: NAME, aptCache: true }), up({ name: OTHER, aptCache: true })]);
   await harden(host, [hardening, docker], environmentOf(host, { firewall: { allow: ALLOW } }));
   await makeAnsweringImage(NAME);
   await loosenDocker();

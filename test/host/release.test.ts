@@ -1,21 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Request } from '#protocol/plan';
 import type { LedgerEntry, ListedRelease } from '#protocol/release';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  up,
-} from '#sandbox/sandbox';
+import { down, run as runInside, type SandboxHost } from '#sandbox/sandbox';
+import { appHost } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { deploy } from '#test/support/cli';
 import { type OnHost, onHost } from '#test/support/converge';
 import { makeProject } from '#test/support/project';
@@ -79,33 +69,13 @@ async function serve(version: string, variant: Variant = {}): Promise<void> {
   expect(await served()).toBe(version);
 }
 
-function get(path: string): Promise<{ status: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const options = {
-      host: sandbox.address,
-      servername: DOMAIN,
-      headers: { host: DOMAIN },
-      agent: false,
-      timeout: 5000,
-    };
-    const question = request({ ...options, path, ca: readFileSync(AUTHORITIES) }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    });
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', reject);
-    question.end();
-  });
-}
+const get = (path: string) => browse(sandbox, DOMAIN, path);
 
 /** What a script prints on the host, without the line break at its end. */
 const says = async (script: string): Promise<string> =>
   (await runInside(NAME, ['sh', '-c', `{ ${script}; } 2>&1`])).stdout.trimEnd();
 
-const served = async (): Promise<string> => (await get('/version')).body.trim();
+const served = async (): Promise<string> => (await get('/version')).body;
 const state = async (): Promise<string> => JSON.parse(await says(`cat ${STATE}/run.json`)).state;
 
 async function listed(): Promise<readonly ListedRelease[]> {
@@ -123,13 +93,7 @@ async function history(): Promise<{
 }
 
 beforeAll(async () => {
-  await down([NAME]).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
-  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
-  await publishHostKeys();
-  await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
+  sandbox = await appHost(NAME, DOMAIN);
   declare('prod', { environment: { VERSION: 'first' } });
   const brought = await deploy(['up', 'prod', '--project', project.folder]);
   expect(brought.code, brought.stderr).toBe(0);

@@ -1,22 +1,14 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { Agent, request } from 'node:https';
+import { Agent } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  up,
-} from '#sandbox/sandbox';
+import { down, run as runInside, type SandboxHost } from '#sandbox/sandbox';
+import { appHost } from '#test/support/app-host';
+import { browse } from '#test/support/browse';
 import { deploy } from '#test/support/cli';
 import { type OnHost, onHost } from '#test/support/converge';
 import { makeProject } from '#test/support/project';
@@ -71,33 +63,9 @@ interface Answer {
   readonly body: string;
 }
 
-function get(path: string, options: { readonly agent?: Agent; readonly body?: string } = {}): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const { body, agent = false } = options;
-    const question = request(
-      {
-        host: sandbox.address,
-        servername: DOMAIN,
-        headers: { host: DOMAIN },
-        timeout: 20_000,
-        ca: readFileSync(AUTHORITIES),
-        method: body === undefined ? 'GET' : 'POST',
-        agent,
-        path,
-      },
-      (response) => {
-        let said = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          said += chunk;
-        });
-        response.once('end', () => resolve({ status: response.statusCode ?? 0, body: said.trim() }));
-        response.once('error', reject);
-      },
-    );
-    question.once('timeout', () => question.destroy(new Error('timeout')));
-    question.once('error', reject);
-    question.end(body);
-  });
+async function get(path: string, options: { readonly agent?: Agent; readonly body?: string } = {}): Promise<Answer> {
+  const { status, body } = await browse(sandbox, DOMAIN, path, { timeout: 20_000, ...options });
+  return { status, body };
 }
 
 /** What became of the requests to one path. */
@@ -172,13 +140,7 @@ async function under(paths: readonly string[], act: () => Promise<Asked>): Promi
 }
 
 beforeAll(async () => {
-  await down([NAME]).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
-  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
-  await publishHostKeys();
-  await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
+  sandbox = await appHost(NAME, DOMAIN);
   declare('prod', PLAIN);
   const brought = await deploy(['up', 'prod', '--project', project.folder]);
   expect(brought.code, brought.stderr).toBe(0);

@@ -2,20 +2,9 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import {
-  down,
-  internet,
-  publishAuthorities,
-  publishHostKeys,
-  run as runInside,
-  type SandboxHost,
-  setRecord,
-  start,
-  stop,
-  up,
-} from '#sandbox/sandbox';
+import { down, run as runInside, type SandboxHost, start, stop } from '#sandbox/sandbox';
+import { appHost } from '#test/support/app-host';
 import { deploy } from '#test/support/cli';
 import { type OnHost, onHost } from '#test/support/converge';
 import { makeProject } from '#test/support/project';
@@ -191,13 +180,7 @@ async function atOnce(
 const now = (): Promise<string> => says('date +%s.%N');
 
 beforeAll(async () => {
-  await down([NAME]).catch(() => undefined);
-  const there = await internet();
-  await ensureImages({ registry: there.registry, address: there.address, ca: readFileSync(there.caFile, 'utf8') });
-  await publishAuthorities();
-  sandbox = await up({ name: NAME, aptCache: true, equipped: true });
-  await publishHostKeys();
-  await setRecord(DOMAIN, { a: [sandbox.address], aaaa: [sandbox.address6] });
+  sandbox = await appHost(NAME, DOMAIN);
   declare('prod', 'first');
   const brought = await deploy(['up', 'prod', '--project', project.folder]);
   expect(brought.code, brought.stderr).toBe(0);

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { loadEnvironment } from '#inventory/load';
 import { assemble } from '#plan/assemble';
@@ -6,10 +5,10 @@ import type { PlaybookContext } from '#playbook/playbook';
 import { PLAYBOOKS } from '#playbooks/index';
 import type { BackupJob, BackupRecord } from '#protocol/backup';
 import type { Declaration } from '#protocol/plan';
-import { ensureImages } from '#sandbox/images/images';
 import { AUTHORITIES } from '#sandbox/places';
-import { down, internet, publishAuthorities, run, type SandboxHost, up } from '#sandbox/sandbox';
+import { down, run, type SandboxHost, up } from '#sandbox/sandbox';
 import { render } from '#test/unit/playbooks/environments';
+import { readyInternet } from './app-host.ts';
 import { type OnHost, onHost } from './converge.ts';
 import { makeProject, type Project } from './project.ts';
 
@@ -142,9 +141,7 @@ async function convergeTo(host: OnHost, project: Project, sandbox: SandboxHost, 
 export async function backedUp(wanted: Wanted): Promise<BackedUp> {
   const { name } = wanted;
   await down([name]).catch(() => undefined);
-  const { registry, address, caFile } = await internet();
-  await ensureImages({ registry, address, ca: readFileSync(caFile, 'utf8') });
-  await publishAuthorities();
+  await readyInternet();
   const sandbox = await up({ name, aptCache: true, equipped: true });
   const host = await onHost(sandbox);
   const project = makeProject();

@@ -31,6 +31,6 @@ test('what was restored comes with the commands that look into it, and that are 
     paint,
   );
   expect(instead.join('\n')).toMatch(
-    /what was there before is in \/srv\.before[\s\S]*go back to what was there before:\n\s+rm it/,
+    /what was there before is in \/srv\.before[\s\S]*go back to what was there before, on \S+ as root:\n\s+rm it/,
   );
 });
