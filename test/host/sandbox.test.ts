@@ -138,6 +138,13 @@ describe('a bare host', () => {
     await said(copy, `ping -c1 -W2 ${source.address} && ping -c1 -W2 ${source.address6}`);
   });
 
+  test('has the packages that most hosts get from Slipway where that is asked for, started as on any host', async () => {
+    const host = await make({ name: 'sandbox-equipped', equipped: true });
+    const active = async () => (await run(host.name, ['systemctl', 'is-active', 'docker', 'nginx', 'cron'])).stdout;
+    await expect.poll(active, { timeout: 60_000 }).toBe('active\nactive\nactive\n');
+    expect(await said(host, 'restic version; ls /var/lib/apt/lists')).toMatch(/^restic \S+ compiled .*$/);
+  });
+
   test('is the same one when it is asked for again, and refused as another kind', async () => {
     const host = await make({ name: 'sandbox-again' });
     expect(await make({ name: host.name })).toEqual(host);
