@@ -9,7 +9,8 @@ const HOSTS_AT_ONCE = 2;
 const ALONE = ['test/e2e/release-load.test.ts', 'test/e2e/sandbox-down.test.ts'];
 
 /** Files that take longer than they are long. */
-const SLOW = /\/(?:backup|backup-cron|backup-drill|bans|bring-up|ports|release-faults|release-hosts|upgrades)\.test\.ts$/;
+const SLOW =
+  /\/(?:backup|backup-cron|backup-drill|bans|bring-up|ports|release-faults|release-hosts|upgrades)\.test\.ts$/;
 
 /** The longest first, whichever project they belong to, so that at the end not one worker alone has something to do. */
 class LongestFirst extends BaseSequencer {
