@@ -100,6 +100,7 @@ const A = '000000010000000000000001.0123456789abcdef.zst.age';
 const B = '000000010000000000000002.fedcba9876543210.zst.age';
 
 beforeAll(async () => {
+  await Promise.all([APP, VAULT].map((name) => down([name]).catch(() => undefined)));
   const there = await internet();
   authority = readFileSync(there.caFile, 'utf8');
   [app, vault, bucket] = await Promise.all([
