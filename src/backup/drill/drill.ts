@@ -176,11 +176,24 @@ function courseOf(backups: Backups, source: Source, order: DrillOrder, scratch: 
   };
 }
 
-/** A repository as one sees it who has never read it: what the host remembers of it is no part of it. */
-function openAnew({ host, settings }: Backups, name: RepositoryName, { folder }: Scratch): Promise<Store> {
+/**
+ * A repository as one sees it who has never read it: what the host remembers of it is no part of it. Which snapshots
+ * there are is asked once, since restic takes its time to open a repository.
+ */
+async function openAnew({ host, settings }: Backups, name: RepositoryName, { folder }: Scratch): Promise<Store> {
   const [repository] = settings.repositories.filter((one) => one.name === name);
   if (repository === undefined) throw new Error(`there is no ${name} repository`);
-  return openStore(host, settings, repository, undefined, join(folder, 'cache'));
+  const store = await openStore(host, settings, repository, undefined, join(folder, 'cache'));
+  const known = new Map<string, ReturnType<Store['snapshots']>>();
+  return {
+    ...store,
+    snapshots(tags) {
+      const key = tags.join();
+      const found = known.get(key) ?? store.snapshots(tags);
+      known.set(key, found);
+      return found;
+    },
+  };
 }
 
 /** Everything that leaves traces; they are gone when it resolves. */

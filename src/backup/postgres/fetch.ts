@@ -88,7 +88,8 @@ export async function fetchBase(store: Store, { note, snapshot = '' }: Base, fol
       `The copy ${note.id} (snapshot ${snapshot.slice(0, 8)} of the ${store.name} repository) cannot be read:\n${why}`,
     );
   };
-  const tar = ['tar', '--extract', '--file=-', '--numeric-owner', '--same-permissions'];
+  // In blocks of 256 KiB: in those of 10, which are its own, it takes half as long again.
+  const tar = ['tar', '--extract', '--file=-', '--blocking-factor=512', '--numeric-owner', '--same-permissions'];
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const [data, ...tablespaces] = note.archives;
   await read(data?.path ?? '', [[...tar, `--directory=${folder}`]]);
