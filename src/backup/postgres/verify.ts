@@ -35,7 +35,9 @@ export function continuityOf(stretch: Stretch, segmentBytes: number): Continuity
   const closed = segmentsOf(stretch);
   const begun = stretch.objects.flatMap(({ log }) => (log.kind === 'partial' ? [log.file] : []));
   const last = begun.sort().at(-1);
-  const gaps = gapsIn(last === undefined ? closed : [...closed, last], segmentBytes);
+  // The beginning of a segment that others follow is left over from before it was closed, and stands in for none.
+  const isNewest = last !== undefined && last > (closed.at(-1) ?? '');
+  const gaps = gapsIn(isNewest ? [...closed, last] : closed, segmentBytes);
   return {
     generation: `${stretch.systemId}/${stretch.generation}`,
     found: closed.length,

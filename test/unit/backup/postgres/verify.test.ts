@@ -35,6 +35,8 @@ test('log without a gap is found, and a gap is told by the segments around it', 
   // The last closed one is missed by the beginning of the one that follows it.
   expect(continuity([...segmentsOf(GENERATION, 2, 4), partialOf(GENERATION, 6, '0/6000100')]).missing).toHaveLength(1);
   expect(continuity([...segmentsOf(GENERATION, 2, 4), partialOf(GENERATION, 5, '0/5000100')]).missing).toEqual([]);
+  const leftover = [...segmentsOf(GENERATION, 2, 4), partialOf(GENERATION, 5, '0/5000100')];
+  expect(continuity([...leftover, ...segmentsOf(GENERATION, 6, 7)]).missing).toHaveLength(1);
 });
 
 test('what a copy lacks, a snapshot without a note and a broken note are told, but not of what is under way', () => {
