@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DrillReport } from '#protocol/backup';
 import type { Event } from '#protocol/event';
-import { DATABASE, OFFSITE } from '#test/support/backed-up';
+import { type BackedUp, DATABASE, OFFSITE } from '#test/support/backed-up';
 import { ARCHIVE, type Ground, ground, MB } from './backup-host.ts';
 import { median } from './measure.ts';
 import { circumstances, print, type Row, row, spread } from './report.ts';
 
 const NAME = 'bench-backup';
 const RECEIVER = `${DATABASE}-receiver`;
-/** Seconds of load in one measurement of transactions, and its clients. */
-const LOAD = { seconds: 6, clients: 4 };
+/** Seconds of load in one measurement of transactions, of which a minute has one look and one shipment, and its clients. */
+const LOAD = { seconds: 60, clients: 4 };
 /** Seconds since the last shipment after which everything is killed: soon, and just before the next. */
 const KILLS = [15, 52];
 /** Where things are tried by hand. */
@@ -27,10 +27,18 @@ const stopCron = 'systemctl stop cron';
 const startCron = 'systemctl start cron';
 const watch = '/opt/slipway/current/slipway-host backup watch shop --now > /dev/null 2>&1 || true';
 
-/** A base into restic, against a dump into a file, each of everything: what is there already is not counted twice. */
+/**
+ * A base into restic, against a dump into a file, each of everything: what is there already is not counted twice. The log
+ * of what was made new for it is shipped before, as each minute's look does; a base ships what was written since.
+ */
 async function bases({ there, time }: Ground, rounds: number, samples: Samples): Promise<void> {
   for (let round = 1; round <= rounds; round += 1) {
-    await there.sql(`UPDATE texts SET text = md5(random()::text); VACUUM FULL texts; CHECKPOINT;`);
+    await there.says(stopCron);
+    await there.sql('UPDATE texts SET text = md5(random()::text);');
+    await there.sql('VACUUM FULL texts;');
+    await there.sql('VACUUM (ANALYZE);');
+    await caughtUp(there);
+    await there.says(startCron);
     const ours = async () => {
       const { records, said } = await there.job('full', 'postgres');
       const [record] = records;
@@ -55,26 +63,54 @@ async function transactions({ there }: Ground): Promise<number> {
   return Number(/tps = ([\d.]+)/.exec(said)?.[1]);
 }
 
-/** Transactions with a receiver and a shipment under way, and without either. */
+/** Has everything received and shipped that was written until now. */
+async function caughtUp({ says, sql }: BackedUp): Promise<void> {
+  const received = "SELECT write_lsn >= pg_current_wal_flush_lsn() FROM pg_stat_replication WHERE state = 'streaming';";
+  // Where the receiver was stopped for long, a look waits for it; where it is behind, the next one ships the rest.
+  await says(`docker start ${RECEIVER}; ${watch}`, 900);
+  while ((await sql(received)) !== 't') await sleep(500);
+  await says(watch, 900);
+}
+
+/**
+ * Transactions of a minute with a receiver, a look and a shipment, and without any of what backups have set up. Twice
+ * without: what these differ by is noise. Before each the log of the last is received and its files are there to be used
+ * again, so that no kind of run pays for what another has left.
+ */
 async function cost(place: Ground, rounds: number, samples: Samples): Promise<void> {
   const { there } = place;
   await there.says(stopCron);
-  for (let round = 0; round <= rounds; round += 1) {
-    const withBackup = async () => {
-      await there.says(`docker start ${RECEIVER}; ${watch}`);
-      const shipping = sleep(LOAD.seconds * 500).then(() => there.says(watch));
-      const rate = await transactions(place);
-      await shipping;
-      if (round > 0) note(samples, 'transactions a second with backup', rate);
-    };
-    const without = async () => {
-      await there.says(`docker stop ${RECEIVER}`);
-      const rate = await transactions(place);
-      if (round > 0) note(samples, 'transactions a second without', rate);
-    };
-    for (const turn of round % 2 === 1 ? [withBackup, without] : [without, withBackup]) await turn();
+  const withBackup = async () => {
+    await there.sql('CHECKPOINT;');
+    const shipping = sleep(LOAD.seconds * 500).then(() => there.says(watch));
+    const rate = await transactions(place);
+    await shipping;
+    return rate;
+  };
+  const without = async () => {
+    await there.sql('ALTER SYSTEM RESET summarize_wal;');
+    await there.sql('SELECT pg_reload_conf();');
+    await there.says(`docker stop ${RECEIVER}`);
+    await there.sql('CHECKPOINT;');
+    return transactions(place);
+  };
+  const turns = [
+    { name: 'transactions a second without', turn: without },
+    { name: 'transactions a second with backup', turn: withBackup },
+    { name: 'transactions a second without, once more', turn: without },
+  ];
+  for (let round = 1; round <= rounds; round += 1) {
+    for (let at = 0; at < turns.length; at += 1) {
+      const next = turns[(round + at) % turns.length];
+      if (next === undefined) continue;
+      await caughtUp(there);
+      const rate = await next.turn();
+      console.error(`${next.name}: ${Math.round(rate)}`);
+      note(samples, next.name, rate);
+    }
   }
-  await there.says(`docker start ${RECEIVER}; ${watch}; ${startCron}`);
+  await caughtUp(there);
+  await there.says(startCron);
 }
 
 function reportOf(output: string): DrillReport {
@@ -196,6 +232,7 @@ function rowsOf(samples: Samples, dead: number): readonly Row[] {
   const of = (name: string) => middle(samples, name);
   const link = 'direct' as const;
   const rate = of('base bytes') / MB;
+  const bare = 'transactions a second without';
   return [
     row({
       link,
@@ -211,7 +248,15 @@ function rowsOf(samples: Samples, dead: number): readonly Row[] {
       unit: 'tps',
       slipway: of('transactions a second with backup'),
       peer: 'without backup',
-      peerValue: of('transactions a second without'),
+      peerValue: median([...(samples[bare] ?? []), ...(samples[`${bare}, once more`] ?? [])]),
+    }),
+    row({
+      link,
+      name: 'the same twice without backup: noise',
+      unit: 'tps',
+      slipway: of(`${bare}, once more`),
+      peer: 'without backup',
+      peerValue: of(bare),
     }),
     row({
       link,
