@@ -39,12 +39,15 @@ function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
 }
 
+// The engine lists a volume that has no name of ours without its place, by its own name, which its place has in it.
+function sees(root: string, { Source, Name = '' }: Mounting['Mounts'][number]): boolean {
+  if (Source === '') return root.split('/').includes(Name);
+  return isWithin(Source, root) || isWithin(root, Source);
+}
+
 /** The running containers that see a folder, or part of it. Pure. */
 export function usersOf(root: string, containers: readonly Mounting[]): readonly Mounting[] {
-  return containers.filter(
-    ({ State, Mounts }) =>
-      State === 'running' && Mounts.some(({ Source }) => isWithin(Source, root) || isWithin(root, Source)),
-  );
+  return containers.filter(({ State, Mounts }) => State === 'running' && Mounts.some((mount) => sees(root, mount)));
 }
 
 /** Lets containers go on; those that are gone or go on already are left alone. Rejects where one does not. */

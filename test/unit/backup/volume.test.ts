@@ -24,6 +24,16 @@ describe('the containers that stand still', () => {
     expect(users('/srv/a', ...all)).toEqual(['same', 'in', 'above', 'all']);
   });
 
+  test('are told by the name of a volume where its place is not listed, and nobody else has that name', () => {
+    const unplaced = (name: string) => ({
+      ...{ Id: name, Names: [`/${name}`], State: 'running' },
+      Mounts: [{ Type: 'volume', Name: name, Source: '' }],
+    });
+    const all = [unplaced('4e757c'), unplaced('9d1b')];
+    expect(usersOf('/var/lib/docker/volumes/4e757c/_data', all).map(({ Id }) => Id)).toEqual(['4e757c']);
+    expect(usersOf('/srv/a', all)).toEqual([]);
+  });
+
   test('and no others: none that has a like name, none that does not run', () => {
     expect(users('/srv/a', container('like', '/srv/ab'), container('stopped', '/srv/a', 'exited'))).toEqual([]);
   });
