@@ -103,6 +103,7 @@ function failureAlarms(seen: Seen, job: Named, own: readonly BackupRecord[]): re
         good === undefined ? 'It has never succeeded' : `It succeeded last ${momentOf(Date.parse(good.at))}`;
       return {
         ...aboutSource(last),
+        ...(last.repository === undefined ? {} : { repository: last.repository }),
         message: `${jobText(last)}${where} has failed since ${momentOf(first)}: ${(last.why ?? '').slice(0, LONGEST)}\n${before}.`,
         hint:
           last.job === 'watch'

@@ -1,27 +1,12 @@
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod';
 import { asDeployError } from '#core/errors';
 import { stampOf } from '#core/stamp';
-import type { PostgresSource } from '#protocol/backup';
+import { type PostgresSource, type RestorePoint, restorePointSchema } from '#protocol/backup';
 import type { Host } from '#resources/resource';
 import { stateFolder } from './places.ts';
 import { literal, query } from './postgres/server.ts';
 import { readSettings } from './settings.ts';
-
-/** A place in a database's log that was given a name when a release began. */
-const pointSchema = z.strictObject({
-  name: z.string(),
-  source: z.string(),
-  /** The release that began, and the one that served until then. */
-  release: z.string(),
-  tag: z.string(),
-  before: z.string().optional(),
-  /** ISO 8601, by the server's clock. */
-  at: z.string(),
-  lsn: z.string(),
-});
-export type RestorePoint = z.infer<typeof pointSchema>;
 
 /** A release that is about to begin. */
 export type Beginning = Pick<RestorePoint, 'release' | 'tag' | 'before'>;
@@ -38,7 +23,7 @@ export async function readRestorePoints(app: string): Promise<readonly RestorePo
   const text = await readFile(path(app), 'utf8').catch(() => '');
   return text.split('\n').flatMap((line) => {
     try {
-      return pointSchema.safeParse(JSON.parse(line)).data ?? [];
+      return restorePointSchema.safeParse(JSON.parse(line)).data ?? [];
     } catch {
       return [];
     }

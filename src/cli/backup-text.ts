@@ -2,7 +2,7 @@ import { wrapped } from '#cli/fit';
 import type { Paint } from '#cli/paint';
 import { ago } from '#cli/status-text';
 import { counted, formatBytes, formatSeconds } from '#core/units';
-import type { Alarm, BackupRecord, Copy, DrillReport, Standing } from '#protocol/backup';
+import type { Alarm, BackupRecord, Copy, DrillReport, RestorePoint, Standing } from '#protocol/backup';
 import type { Event } from '#protocol/event';
 
 type Stands = Extract<Event, { type: 'backup.stands' }>;
@@ -106,8 +106,12 @@ function copyLine({ at, kind, bytes, repository, id, complete }: Copy, paint: Pa
   return `    ${moment(at)}  ${kind.padEnd(12)}${size}  ${repository.padEnd(8)}  ${paint.dim(id.slice(0, ID))}${lacking}`;
 }
 
+function pointLine({ at, name, tag }: RestorePoint, paint: Paint): string {
+  return `    ${moment(at)}  before ${tag}  ${paint.dim(`--to '${name}'`)}`;
+}
+
 /** What can be restored, and from which copies, source by source. */
-export function backupListText({ at, standings, copies }: Listed, paint: Paint): string[] {
+export function backupListText({ at, standings, copies, points }: Listed, paint: Paint): string[] {
   const now = Date.parse(at);
   const sources = [...new Set([...standings, ...copies].map(({ source }) => source))].sort();
   return sources.flatMap((source) => [
@@ -116,9 +120,12 @@ export function backupListText({ at, standings, copies }: Listed, paint: Paint):
       paint,
       now,
     ),
-    ...copies
-      .filter((copy) => copy.source === source)
+    ...[
+      ...copies.map((copy) => ({ ...copy, line: copyLine(copy, paint) })),
+      ...points.map((point) => ({ ...point, line: pointLine(point, paint) })),
+    ]
+      .filter((one) => one.source === source)
       .toSorted((one, other) => Date.parse(one.at) - Date.parse(other.at))
-      .map((copy) => copyLine(copy, paint)),
+      .map(({ line }) => line),
   ]);
 }

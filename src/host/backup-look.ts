@@ -99,6 +99,7 @@ async function ofSources(host: Host, settings: BackupSettings): Promise<readonly
 /** How an app's backups are doing, by what the host itself knows: no repository is asked. */
 interface Health {
   readonly seen: Seen;
+  /** One for each thing that is short; what a person is told goes through `oncePerRepository`. */
   readonly alarms: readonly Alarm[];
 }
 

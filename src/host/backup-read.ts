@@ -1,9 +1,11 @@
+import { oncePerRepository } from '#backup/alarms';
 import type { Backups } from '#backup/engine';
 import { engineOf } from '#backup/engines';
+import { readRestorePoints } from '#backup/restore-points';
 import { settingsOf } from '#backup/settings';
 import { openStores, type Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
-import type { Alarm, BackupRecord, BackupRequest, Source, Standing } from '#protocol/backup';
+import type { Alarm, BackupRecord, BackupRequest, RestorePoint, Source, Standing } from '#protocol/backup';
 import type { EventBody } from '#protocol/event';
 import type { Facts } from '#protocol/facts';
 import { sourceNamed } from './backup.ts';
@@ -55,7 +57,11 @@ async function list(backups: Backups, { app, only }: Asked<'backup-list'>, say: 
     ({ name }, why) => say({ type: 'warning', message: `The ${name} repository does not answer: ${why}` }),
   );
   const standings = there.map(({ standing }) => standing);
-  say({ type: 'backup.listed', app, standings, copies: there.flatMap(({ copies }) => copies) });
+  // What was before the oldest copy cannot be restored any more.
+  const isWithin = ({ source, at }: RestorePoint) =>
+    standings.some((one) => one.source === source && one.oldest !== undefined && one.oldest <= at);
+  const points = (await readRestorePoints(app)).filter(isWithin);
+  say({ type: 'backup.listed', app, standings, copies: there.flatMap(({ copies }) => copies), points });
 }
 
 async function status(backups: Backups, { app }: Asked<'backup-status'>, say: Say): Promise<void> {
@@ -69,6 +75,7 @@ async function status(backups: Backups, { app }: Asked<'backup-status'>, say: Sa
       (source, store) => engineOf(source).stands(backups, source, store),
       ({ name }, why) =>
         silent.push({
+          repository: name,
           message: `The ${name} repository does not answer: ${why}`,
           hint: 'Look whether it is up and lets the host in; what is there cannot be told.',
         }),
@@ -79,7 +86,7 @@ async function status(backups: Backups, { app }: Asked<'backup-status'>, say: Sa
     type: 'backup.stands',
     app,
     standings: [...standings],
-    alarms: [...silent, ...alarms],
+    alarms: [...oncePerRepository([...silent, ...alarms], settings.environment)],
     runs: [...lastRuns(records)],
     drills: [...drills],
     ...(escrow === undefined ? {} : { escrow }),

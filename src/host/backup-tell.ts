@@ -1,3 +1,4 @@
+import { oncePerRepository } from '#backup/alarms';
 import { alarmText, failureUrl, tell } from '#backup/ping';
 import { toldPath, watchedPath } from '#backup/places';
 import { asText, readJson, replaceText } from '#release/durable';
@@ -16,9 +17,9 @@ interface Told {
   readonly unreachable?: string;
 }
 
-// A figure in an alarm moves on while the alarm stays the same.
+// A figure in an alarm moves on, and so does what it says below its first line, while the alarm stays the same.
 function sameAs(message: string): (other: string) => boolean {
-  const plain = (text: string) => text.replaceAll(/\d+/g, '#');
+  const plain = (text: string) => text.split('\n', 1)[0]?.replaceAll(/\d+/g, '#');
   return (other) => plain(other) === plain(message);
 }
 
@@ -28,8 +29,10 @@ function sameAs(message: string): (other: string) => boolean {
  */
 export async function tellHealth(host: Host, app: string): Promise<void> {
   await replaceText(watchedPath(app), '');
-  const { seen, alarms } = await healthOf(host, app);
+  const health = await healthOf(host, app);
+  const { seen } = health;
   const { ping, host: name, environment } = seen.settings;
+  const alarms = oncePerRepository(health.alarms, environment);
   const before = (await readJson<Told>(toldPath(app)).catch(() => undefined)) ?? { at: 0, alarms: [] };
   const messages = alarms.map(({ message }) => message);
   for (const { message, hint } of alarms)

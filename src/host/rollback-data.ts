@@ -1,9 +1,9 @@
 import type { Backups } from '#backup/engine';
-import { type RestorePoint, readRestorePoints } from '#backup/restore-points';
+import { readRestorePoints } from '#backup/restore-points';
 import { settingsOf } from '#backup/settings';
 import { openStores } from '#backup/store/store';
 import { DeployError } from '#core/errors';
-import type { BackupRequest } from '#protocol/backup';
+import type { BackupRequest, RestorePoint } from '#protocol/backup';
 import type { Facts } from '#protocol/facts';
 import { refusePaused } from '#release/paused';
 import type { ReleaseRecord } from '#release/record';

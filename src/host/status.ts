@@ -51,10 +51,14 @@ async function certificatesOf(host: Host, app: string): Promise<Status['certific
 
 /** What is wrong with an app's backups; undefined where none are declared. */
 async function backupsOf(host: Host, app: string): Promise<Status['backups']> {
-  if ((await readSettings(app)) === undefined) return undefined;
-  const { healthOf } = await import('#host/backup-look');
+  const settings = await readSettings(app);
+  if (settings === undefined) return undefined;
+  const [{ healthOf }, { oncePerRepository }] = await Promise.all([
+    import('#host/backup-look'),
+    import('#backup/alarms'),
+  ]);
   const { alarms } = await healthOf(host, app);
-  return { alarms: alarms.map(({ message }) => message) };
+  return { alarms: oncePerRepository(alarms, settings.environment).map(({ message }) => message) };
 }
 
 /** How an app stands on this host: what serves, how its containers are, and what a person on call asks next. */

@@ -179,6 +179,20 @@ export const copySchema = z.strictObject({
 });
 export type Copy = z.infer<typeof copySchema>;
 
+/** A place in a database's log that was given a name when a release began. */
+export const restorePointSchema = z.strictObject({
+  name: z.string(),
+  source: z.string(),
+  /** The release that began, and the one that served until then. */
+  release: z.string(),
+  tag: z.string(),
+  before: z.string().optional(),
+  /** ISO 8601, by the server's clock. */
+  at: z.string(),
+  lsn: z.string(),
+});
+export type RestorePoint = z.infer<typeof restorePointSchema>;
+
 /** How the backups of one source stand in one repository. */
 const standing = z.strictObject({
   source: z.string(),
@@ -236,7 +250,13 @@ export const drillReportSchema = z.strictObject({
 export type DrillReport = z.infer<typeof drillReportSchema>;
 
 /** What is short, for a person: each is an alarm. */
-const alarm = z.strictObject({ source: z.string().optional(), message: z.string(), hint: z.string() });
+const alarm = z.strictObject({
+  source: z.string().optional(),
+  /** The repository that fails, where that is what is short. */
+  repository: repositoryName.optional(),
+  message: z.string(),
+  hint: z.string(),
+});
 export type Alarm = z.infer<typeof alarm>;
 
 const asked = { app: z.string(), environment: z.string(), by: z.string() };
@@ -305,6 +325,7 @@ export const backupEvents = [
     app: z.string(),
     standings: z.array(standing),
     copies: z.array(copySchema),
+    points: z.array(restorePointSchema),
   }),
   z.strictObject({
     type: z.literal('backup.stands'),

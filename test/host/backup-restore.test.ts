@@ -311,6 +311,9 @@ describe('a release and its data', () => {
     const good = await mark('by v1');
     expect(await live()).toBe('v1');
     await release('v2');
+    const listed = (await ask(shop.host, { verb: 'backup-list', app: 'shop' })).events;
+    const points = listed.flatMap((event) => (event.type === 'backup.listed' ? event.points : []));
+    expect(points.at(-1)).toMatchObject({ source: 'postgres', tag: 'v2', name: expect.stringMatching(/^release /) });
     const bad = await mark('by v2');
     const { events } = await back(true);
     const previewed = events.find((event) => event.type === 'restore.previewed');

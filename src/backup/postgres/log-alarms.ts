@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups } from '#backup/engine';
 import { readRecords } from '#backup/records';
 import { formatBytes, formatSeconds } from '#core/units';
-import type { Alarm, PostgresSource } from '#protocol/backup';
+import { type Alarm, type PostgresSource, repositoryName } from '#protocol/backup';
 import { type Generation, readGeneration } from './generation.ts';
 import { heldBy, isReceiving, type Observation, observe } from './observe.ts';
 import { receiverOf } from './receiver.ts';
@@ -55,6 +55,7 @@ function heldAlarms(source: PostgresSource, held: number, cap: number): Alarm[] 
 
 function storeAlarms(source: PostgresSource, { stores }: Watched, now: number): Alarm[] {
   return Object.entries(stores).flatMap(([name, { covered, behind, why }]) => {
+    const repository = repositoryName.parse(name);
     const lag = covered === undefined ? undefined : (now - Date.parse(covered)) / 1000;
     if (!behind || (lag !== undefined && lag < LAG)) return [];
     const long =
@@ -63,6 +64,7 @@ function storeAlarms(source: PostgresSource, { stores }: Watched, now: number): 
     return [
       {
         source: source.name,
+        repository,
         message: `The ${name} repository ${long}${reason}`,
         hint: 'Nothing is lost on the host meanwhile; what is missing there is shipped once the repository takes it.',
       },

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { alarmsOf, type Seen } from '#backup/alarms';
+import { alarmsOf, oncePerRepository, type Seen } from '#backup/alarms';
 import { dueAfter } from '#core/cron-due';
 import {
   type BackupRecord,
@@ -166,6 +166,32 @@ test('one check of one source says nothing of another whose objects are broken',
   expect(alarmsOf(seenAt(now, { records: [...clean, broken, other] }))[0]?.hint).toContain(
     '`deploy backup verify prod --only files`',
   );
+});
+
+test('a repository that fails everything is one alarm, which names whom it concerns, and others stay as they are', () => {
+  const now = Date.UTC(2026, 1, 2, 9, 0);
+  const clean = runsIn(BEGIN, now - 2 * 90_000);
+  const dead = timed
+    .filter(({ job }) => job !== 'drill')
+    .flatMap((one) => recordOf(one, now - 6 * MINUTE, { result: 'failed', why: 'vault failed:\nno route to host' }))
+    .filter(({ repository }) => repository === 'offsite');
+  const alarms = alarmsOf(seenAt(now, { records: [...clean, ...dead], escrow: undefined }));
+  expect(alarms.length).toBeGreaterThan(5);
+  const [one, key, ...more] = oncePerRepository(alarms, 'prod');
+  expect(more).toEqual([]);
+  expect(one).toMatchObject({ repository: 'offsite', hint: expect.stringContaining('`deploy backup now prod`') });
+  expect(one?.message).toMatch(/^The offsite repository .*\nIt concerns files, postgres\.\n/);
+  expect(one?.message.split('no route to host')).toHaveLength(2);
+  for (const { message } of alarms.slice(0, -1)) expect(one?.message).toContain(message.split('\n', 1)[0]);
+  expect(key?.message).toMatch(/^Nobody has proven/);
+  // One job of one source is told as it is.
+  const [single] = alarms;
+  expect(
+    oncePerRepository(
+      [single, key].flatMap((alarm) => alarm ?? []),
+      'prod',
+    ),
+  ).toEqual([single, key]);
 });
 
 test('what left the inventory leaves no alarm behind', () => {

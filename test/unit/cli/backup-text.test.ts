@@ -67,7 +67,7 @@ test('every alarm comes with its next command, and nothing restorable is said in
   for (const line of lines.join('\n').split('\n').slice(5, -1)) expect(line.length).toBeLessThanOrEqual(60);
 });
 
-test('copies are listed by age below what they add up to; what is not complete says so', () => {
+test('copies and what releases gave a name are listed by age below what they add up to; what is not complete says so', () => {
   const copy = { source: 'postgres', type: 'postgres', repository: 'local', bytes: 48_439_296 } as const;
   const lines = backupListText(
     {
@@ -76,11 +76,18 @@ test('copies are listed by age below what they add up to; what is not complete s
         { ...copy, kind: 'incremental', id: 'b'.repeat(64), at: '2026-03-29T06:00:00.000Z', complete: false },
         { ...copy, kind: 'full', id: 'a'.repeat(64), at: '2026-03-29T02:00:00.000Z', complete: true },
       ],
+      points: [
+        {
+          ...{ name: 'release r2 20260329T040000Z', source: 'postgres', release: 'r2', tag: 'v2', before: 'r1' },
+          ...{ at: '2026-03-29T04:00:00.000Z', lsn: '0/3000000' },
+        },
+      ],
     },
     paint,
   );
   expect(lines.slice(1)).toEqual([
     '    2026-03-29 02:00:00  full         46.2 MB  local     aaaaaaaa',
+    "    2026-03-29 04:00:00  before v2  --to 'release r2 20260329T040000Z'",
     '    2026-03-29 06:00:00  incremental  46.2 MB  local     bbbbbbbb  not complete',
   ]);
 });
