@@ -47,6 +47,8 @@ export interface Wish {
   readonly labels: readonly string[];
   /** Told when a phase begins; its name is a few words. */
   readonly phase: (name: string) => void;
+  /** Where it will be served: an engine that has to start a server anyway may leave it running there. */
+  readonly berth?: Berth;
 }
 
 /** What would be restored. */
@@ -70,6 +72,8 @@ export interface Restored extends Prospect {
   readonly walBytes?: number;
   /** What the engine wants to know of it when it is proven. */
   readonly kept?: unknown;
+  /** Whether it is served at the berth that was wished for already. */
+  readonly isServed?: boolean;
 }
 
 /** Where restored data is to be served. */

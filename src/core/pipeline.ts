@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type FileHandle, open } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -13,6 +14,10 @@ export interface PipelineOptions {
   readonly cwd?: string;
   /** Seconds after which all programs are killed. */
   readonly timeout: number;
+  /** All programs are killed when it says so. */
+  readonly signal?: AbortSignal;
+  /** Told each line that the last program prints, as it comes; it is not kept then. */
+  readonly hear?: (line: string) => void;
 }
 
 /** How one program of a pipeline has ended. */
@@ -48,6 +53,14 @@ async function keep(stream: Readable | null, most: number): Promise<string> {
   stream.setEncoding('utf8');
   for await (const chunk of stream) text = (text + chunk).slice(-most);
   return text;
+}
+
+/** Hears a stream to its end, line by line. */
+async function hearAll(stream: Readable, hear: (line: string) => void): Promise<string> {
+  const lines = createInterface({ input: stream });
+  lines.on('line', hear);
+  await new Promise((resolve) => lines.once('close', resolve));
+  return '';
 }
 
 /** Resolves when the program has ended; one that could not be started has said why. */
@@ -119,12 +132,22 @@ export async function pipeline(programs: readonly (readonly string[])[], options
       if (index > 0) (from as Readable).destroy();
       from = child.stdout ?? undefined;
     }
-    const stdout = keep(children.at(-1)?.stdout ?? null, Number.POSITIVE_INFINITY).catch(() => '');
+    const printed = children.at(-1)?.stdout ?? null;
+    const { hear, signal } = options;
+    const stdout =
+      hear === undefined || printed === null
+        ? keep(printed, Number.POSITIVE_INFINITY).catch(() => '')
+        : hearAll(printed, hear);
+    signal?.addEventListener('abort', kill);
+    if (signal?.aborted === true) kill();
     const deadline = setTimeout(() => {
       timedOut = true;
       kill();
     }, options.timeout * 1000);
-    const parts = await Promise.all(endings).finally(() => clearTimeout(deadline));
+    const parts = await Promise.all(endings).finally(() => {
+      clearTimeout(deadline);
+      signal?.removeEventListener('abort', kill);
+    });
     if (output !== undefined) await output.sync();
     const ok = !timedOut && parts.every(({ exitCode }) => exitCode === 0);
     return { parts, stdout: await stdout, timedOut, ok, why: ok ? '' : whyOf(parts, timedOut, options.timeout) };

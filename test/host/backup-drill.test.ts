@@ -161,6 +161,15 @@ const BROKEN: readonly [string, string][] = [
     `F=$(find ${OFFSITE}/vps/restic/data -type f -size +200k | sort | head -1); flip "$F"`,
   ],
   [
+    'a copy of which a file is not what its manifest says',
+    `export RESTIC_REPOSITORY=${OFFSITE}/vps/restic RESTIC_PASSWORD_FILE=/etc/slipway/backups/shop.key
+S=$(restic snapshots --json --no-cache latest); id() { grep -o '"id":"[0-9a-f]*"' | head -1 | cut -d'"' -f4; }
+OLD=$(echo "$S" | id); BASE=$(echo "$S" | grep -o 'base=[^"]*' | head -1)
+restic dump --no-cache "$OLD" /postgres.tar | LC_ALL=C sed 's/# PostgreSQL Client Authentication/# PostgreSQL client authentication/' \\
+  | restic backup --quiet --no-cache --host vps --stdin --stdin-filename postgres.tar --tag source=postgres --tag kind=full --tag "$BASE"
+restic forget --quiet --no-cache "$OLD"; F=$(restic snapshots --json --no-cache latest | id)`,
+  ],
+  [
     'a pack of restic that is gone',
     `F=$(find ${OFFSITE}/vps/restic/data -type f -size +200k | sort | head -1); rm "$F"`,
   ],
@@ -224,15 +233,26 @@ test('a disk without room, and one that fills up meanwhile, are errors and touch
   expect(await production()).toBe(before);
 });
 
-test('a drill that is killed leaves nothing after the next minute', async () => {
+/** Moments at which a drill is killed: what shows that it has come, and what it leaves for the next minute. */
+const KILLED: readonly [string, string, RegExp][] = [
+  ['while base and log are fetched', "pgrep --full '[r]estic .* dump'", /postgres-0\/data[\s\S]*\.lock/],
+  [
+    'while its database runs',
+    'docker ps --quiet --filter label=slipway.drill --filter name=slipway-drill | grep .',
+    /slipway-drill-[\s\S]*\.lock/,
+  ],
+];
+
+test.each(KILLED)('a drill that is killed %s leaves nothing after the next minute', async (_when, sign, left) => {
   const killed = there.inside(`/opt/slipway/current/slipway-host backup drill shop --now`, 120);
   await there.says(
-    `for i in $(seq 600); do docker ps --quiet --filter label=slipway.drill --filter name=slipway-drill | grep -q . && break; sleep 0.1; done
-     pkill -9 --full 'slipway-host.mjs backup [d]rill'`,
+    `for i in $(seq 1200); do ${sign} > /dev/null && break; sleep 0.05; done
+     pkill -9 --full 'slipway-host.mjs backup [d]rill'
+     for i in $(seq 200); do pgrep --full '[t]ar --extract|[r]estic .* dump' > /dev/null || exit 0; sleep 0.1; done; exit 1`,
     120,
   );
   await killed;
-  expect(await leftovers()).toMatch(/slipway-drill-[\s\S]*\.lock/);
+  expect(await leftovers()).toMatch(left);
   expect((await there.job('watch')).code).toBe(0);
   expect(await leftovers()).toBe('');
 });

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups, Wish } from '#backup/engine';
 import { engineOf } from '#backup/engines';
@@ -79,6 +79,7 @@ async function restoreOneOf(
     try {
       return await engineOf(source).restore(backups, source, { ...wish, to, folder });
     } catch (thrown) {
+      await rm(folder, { recursive: true, force: true });
       if (index === moments.length - 1 || asDeployError(thrown).code !== 'restore-refused') throw thrown;
     }
   }
@@ -103,7 +104,9 @@ async function run(backups: Backups, course: Course, store: Store, scratch: Scra
   await needRoom(scratch.folder, 'drill', 'Restoring', copies.at(-1)?.bytes ?? 0);
   const moments = await momentsFor(backups, course, standing);
   const { labels } = scratch;
-  const restored = await restoreOneOf(backups, course, { store, labels, phase }, moments, scratch.folder);
+  const name = `slipway-drill-${scratch.id}-${source.name}`.toLowerCase();
+  const berth = { name, options: [...labels, ...(await drillLimits(host))] };
+  const restored = await restoreOneOf(backups, course, { store, labels, phase, berth }, moments, scratch.folder);
   const { bytes, walBytes, reaches } = restored;
   const newest = Math.max(newestOf(standing.newest), newestOf(restored.newest));
   settle(course, {
@@ -114,9 +117,7 @@ async function run(backups: Backups, course: Course, store: Store, scratch: Scra
   });
   tell(backups, course, [...restored.checks, recentCheck(source, newest, began)]);
   phase('bringing it to life');
-  const options = [...labels, ...(await drillLimits(host))];
-  const name = `slipway-drill-${scratch.id}-${source.name}`.toLowerCase();
-  const revived = await engine.revive(backups, source, restored, { name, options });
+  const revived = await engine.revive(backups, source, restored, berth);
   course.alive = { source, restored, revived };
   settle(course, { rto: watch.seconds });
   tell(backups, course, revived.checks);

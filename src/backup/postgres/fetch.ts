@@ -4,10 +4,11 @@ import { keyPath } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
 import { LONG } from '#backup/snapshots';
 import type { Store } from '#backup/store/store';
-import { pipeline } from '#core/pipeline';
+import { type PipelineOptions, pipeline } from '#core/pipeline';
 import { plainName } from './archive.ts';
 import type { Base } from './catalogue.ts';
 import type { Range } from './choose.ts';
+import { type Digests, type Follower, follow } from './follow.ts';
 import type { LocalLog } from './read-log.ts';
 
 /** Segments that are fetched and opened together: what is sealed takes room beside what was opened. */
@@ -69,17 +70,22 @@ export async function fetchLog(
   return { folder, ...segment, files: pieces.map(({ file }) => file), end };
 }
 
-/**
- * Unpacks a base into an empty folder, with the owners that its files had. Tablespaces come to lie within the data
- * directory, where the server takes a folder as it takes a link: where they were before may be in use.
- */
-export async function fetchBase(store: Store, { note, snapshot = '' }: Base, folder: string): Promise<void> {
+async function unpackInto(
+  folder: string,
+  store: Store,
+  { note, snapshot = '' }: Base,
+  signal: AbortSignal,
+  see: Follower['see'],
+): Promise<void> {
   const { argv, environment } = store.direct;
-  const read = async (path: string, into: readonly (readonly string[])[], output?: string): Promise<void> => {
+  const read = async (
+    path: string,
+    into: readonly (readonly string[])[],
+    more: Pick<PipelineOptions, 'output' | 'hear'>,
+  ): Promise<void> => {
     const { ok, why } = await pipeline([argv(['dump', snapshot, path]), ...into], {
-      env: environment,
-      timeout: LONG,
-      ...(output === undefined ? {} : { output }),
+      ...{ env: environment, timeout: LONG, signal },
+      ...more,
     });
     if (ok) return;
     throw new BrokenCopy(
@@ -90,20 +96,38 @@ export async function fetchBase(store: Store, { note, snapshot = '' }: Base, fol
   };
   // In blocks of 256 KiB: in those of 10, which are its own, it takes half as long again.
   const tar = ['tar', '--extract', '--file=-', '--blocking-factor=512', '--numeric-owner', '--same-permissions'];
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const names = ['--verbose', '--quoting-style=literal'];
+  const unpack = (path: string, below: string): Promise<void> =>
+    read(path, [[...tar, ...names, `--directory=${join(folder, below)}`]], { hear: (name) => see(join(below, name)) });
   const [data, ...tablespaces] = note.archives;
-  await read(data?.path ?? '', [[...tar, `--directory=${folder}`]]);
+  await unpack(data?.path ?? '', '');
   const { uid, gid } = await stat(join(folder, 'PG_VERSION'));
   const own = (path: string): Promise<void> => chown(path, uid, gid);
   for (const { path, oid = '' } of tablespaces) {
-    const place = join(folder, 'pg_tblspc', oid);
-    await mkdir(place, { recursive: true, mode: 0o700 });
-    await own(place);
-    await read(path, [[...tar, `--directory=${place}`]]);
+    const place = join('pg_tblspc', oid);
+    await mkdir(join(folder, place), { recursive: true, mode: 0o700 });
+    await own(join(folder, place));
+    await unpack(path, place);
   }
   // It would have the server make links to where they were.
   if (tablespaces.length > 0) await rm(join(folder, 'tablespace_map'), { force: true });
   if (note.manifest === undefined) return;
-  await read(note.manifest, [], join(folder, 'backup_manifest'));
+  await read(note.manifest, [], { output: join(folder, 'backup_manifest') });
   await own(join(folder, 'backup_manifest'));
+}
+
+/**
+ * Unpacks a base into an empty folder, with the owners that its files had. Tablespaces come to lie within the data
+ * directory, where the server takes a folder as it takes a link: where they were before may be in use. Resolves with the
+ * hashes of what was unpacked.
+ */
+export async function fetchBase(store: Store, base: Base, folder: string, signal: AbortSignal): Promise<Digests> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { see, end } = follow(folder);
+  try {
+    await unpackInto(folder, store, base, signal, see);
+  } finally {
+    await end();
+  }
+  return end();
 }

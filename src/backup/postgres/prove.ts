@@ -63,14 +63,17 @@ async function readThrough(host: Host, { container, user }: ServerOf): Promise<F
 
 interface Guest {
   readonly Image: string;
-  readonly Mounts: readonly { readonly Destination: string }[];
   readonly Config: { readonly User: string; readonly Labels: Readonly<Record<string, string>> };
 }
 
 /** Computes the checksum of every page, which takes a server that is stopped. */
 async function checksums(host: Host, server: ServerOf): Promise<Finding> {
   const { container } = server;
-  const [[state = ''] = []] = await query(host, server, 'SHOW data_checksums;');
+  const [[state = '', data = ''] = []] = await query(
+    host,
+    server,
+    "SELECT current_setting('data_checksums'), current_setting('data_directory');",
+  );
   if (state !== 'on') return skipped('the cluster has no page checksums');
   const guest = await host.docker<Guest>(`/containers/${container}/json`);
   if (guest === undefined) return failed(`${container} is gone`);
@@ -81,7 +84,7 @@ async function checksums(host: Host, server: ServerOf): Promise<Finding> {
       ...['docker', 'run', '--rm', '--network', 'none', '--user', guest.Config.User, ...labels],
       ...['--volumes-from', container, '--entrypoint', 'pg_checksums', guest.Image],
       '--check',
-      `--pgdata=${guest.Mounts[0]?.Destination ?? ''}`,
+      `--pgdata=${data}`,
     ],
     { timeout: LIMIT },
   );

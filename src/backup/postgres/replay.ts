@@ -2,7 +2,6 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
-import { lastLines, type Output } from '#core/run';
 import { replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
@@ -52,6 +51,17 @@ async function cutTies(data: string): Promise<void> {
   if (kept.length !== text.split('\n').length) await writeFile(path, kept.join('\n'));
 }
 
+/** How the server is run that replays. */
+export interface Running {
+  /** The name of its container. */
+  readonly name: string;
+  /** Arguments of `docker run`. */
+  readonly options: readonly string[];
+  readonly settings: Readonly<Record<string, string>>;
+  /** Whether it serves afterwards what it has replayed; else it is stopped, and gone. */
+  readonly stays: boolean;
+}
+
 /** How a replay ended. */
 export interface Replayed {
   /** Where the record begins before which it stopped, or with which. */
@@ -63,6 +73,9 @@ export interface Replayed {
 /** Seconds that a server may take to stop: it writes everything down. */
 const STOPPING = 600;
 const LOG = '/slipway/log';
+const SCRIPTS = '/slipway/scripts';
+/** Milliseconds between looks at a server that is replaying. */
+const PAUSE = { least: 40, most: 500 };
 
 /** What PostgreSQL's log tells of a recovery. */
 export function readStory(log: string): Partial<Replayed> {
@@ -87,9 +100,39 @@ function wordsOf(log: string): string {
   return (fatal.length > 0 ? fatal : lines).slice(-4).join('\n');
 }
 
+/** A server that does nothing but replay, whatever the settings of the cluster are. */
+export function replayingOnly(name: string, options: readonly string[]): Running {
+  return {
+    name,
+    options,
+    stays: false,
+    settings: {
+      ...{ archive_mode: 'off', synchronous_standby_names: '', primary_conninfo: '', primary_slot_name: '' },
+      ...{ listen_addresses: '', ssl: 'off', hba_file: `${SCRIPTS}/pg_hba.conf` },
+      ...{ logging_collector: 'off', log_destination: 'stderr', log_min_messages: 'warning', log_timezone: 'UTC' },
+      ...{ lc_messages: 'C', timezone: 'UTC', shared_buffers: '128MB', max_wal_size: '2GB', autovacuum: 'off' },
+    },
+  };
+}
+
+/** The arguments of `docker run` that start a server on a cluster, cut off from every network. */
+export function serverCommand(
+  { image }: Pick<Tools, 'image'>,
+  owner: string,
+  place: string,
+  mounts: readonly Mount[],
+  { name, options, settings }: Running,
+): readonly string[] {
+  return [
+    ...['docker', 'run', '--detach', '--name', name, '--network=none', `--user=${owner}`, ...options],
+    ...['--stop-signal=SIGINT', '--shm-size=256m', ...volumes(mounts), '--entrypoint=postgres', image, '-D', place],
+    ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
+  ];
+}
+
 /**
- * Replays log into a cluster up to a stop, has it promoted and stopped again, in a container with no network. Nothing of
- * how it was done stays in its settings. Rejects with `copy-broken` unless it has stopped exactly there.
+ * Replays log into a cluster up to a stop, and has it promoted, in a container with no network. Nothing of how it was
+ * done stays in its settings. Rejects with `copy-broken` unless it has stopped exactly there.
  */
 export async function replay(
   host: Host,
@@ -101,8 +144,9 @@ export async function replay(
     scripts,
   }: { readonly data: string; readonly place: string; readonly log: string; readonly scripts: string },
   { lsn, inclusive }: Stop,
-  name: string,
+  running: Running,
 ): Promise<Replayed> {
+  const { name, stays } = running;
   const owner = await ownerOf(data);
   await cutTies(data);
   await writeFile(join(data, 'recovery.signal'), '');
@@ -120,46 +164,37 @@ export async function replay(
     recovery_target_timeline: 'current',
     recovery_target_action: 'promote',
     hot_standby: 'off',
-    ...{ archive_mode: 'off', synchronous_standby_names: '', primary_conninfo: '', primary_slot_name: '' },
     // Tablespaces lie within the data directory, which the server otherwise takes for a mistake.
     allow_in_place_tablespaces: 'on',
-    ...{ listen_addresses: '', ssl: 'off', hba_file: '/slipway/scripts/pg_hba.conf' },
-    ...{ logging_collector: 'off', log_destination: 'stderr', log_min_messages: 'warning', log_timezone: 'UTC' },
-    ...{ lc_messages: 'C', timezone: 'UTC', shared_buffers: '128MB', max_wal_size: '2GB', autovacuum: 'off' },
+    ...running.settings,
   };
   const mounts = [
     { from: data, to: place },
     { from: log, to: LOG },
-    { from: scripts, to: '/slipway/scripts' },
+    { from: scripts, to: SCRIPTS },
   ];
-  await host.must([
-    ...['docker', 'run', '--detach', '--name', name, '--network=none', `--user=${owner}`, ...tools.labels],
-    ...[
-      '--stop-signal=SIGINT',
-      '--shm-size=256m',
-      ...volumes(mounts),
-      '--entrypoint=postgres',
-      tools.image,
-      '-D',
-      place,
-    ],
-    ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
-  ]);
+  let isGood = false;
   try {
-    const story = await untilPromoted(host, name);
-    const end = await host.run(['docker', 'stop', `--time=${STOPPING}`, name], { timeout: STOPPING + 30 });
-    const { stdout: code } = await host.run(['docker', 'inspect', '--format={{.State.ExitCode}}', name]);
-    if (end.exitCode !== 0 || code.trim() !== '0') throw failed('The restored server did not stop in good order', code);
-    const { stopped, reached } = story;
+    await host.must(serverCommand(tools, owner, place, mounts, { ...running, settings }));
+    const { stopped, reached } = await untilPromoted(host, name);
+    if (!stays) await stop(host, name);
     if (stopped === undefined || reached === undefined) {
       throw failed('The restored server has not said where it stopped', '');
     }
     const isThere = inclusive ? reached === lsn : reached >= lsn;
     if (!isThere) throw failed(`It was to stop at ${formatLsn(lsn)} and did at ${formatLsn(reached)}`, stopped);
-    return { ...story, stopped, reached };
+    isGood = true;
+    return { stopped, reached };
   } finally {
-    await host.run(['docker', 'rm', '--force', '--volumes', name]);
+    if (!(isGood && stays)) await host.run(['docker', 'rm', '--force', '--volumes', name]);
   }
+}
+
+async function stop(host: Host, name: string): Promise<void> {
+  const end = await host.run(['docker', 'stop', `--time=${STOPPING}`, name], { timeout: STOPPING + 30 });
+  const { stdout: code } = await host.run(['docker', 'inspect', '--format={{.State.ExitCode}}', name]);
+  if (end.exitCode === 0 && code.trim() === '0') return;
+  throw failed('The restored server did not stop in good order', code);
 }
 
 const logsOf = async (host: Host, name: string): Promise<string> => {
@@ -170,37 +205,12 @@ const logsOf = async (host: Host, name: string): Promise<string> => {
 /** Waits until the server has ended its recovery: it takes connections only then, and a copy of it only that way. */
 async function untilPromoted(host: Host, name: string): Promise<Partial<Replayed>> {
   const until = Date.now() + 11 * 3600 * 1000;
-  while (Date.now() < until) {
-    const { stdout: state } = await host.run(['docker', 'inspect', '--format={{.State.Running}}', name]);
+  for (let pause = PAUSE.least; Date.now() < until; pause = Math.min(pause * 1.3, PAUSE.most)) {
+    const guest = await host.docker<{ State: { Running: boolean } }>(`/containers/${name}/json`);
     const log = await logsOf(host, name);
     if (log.includes('database system is ready to accept connections')) return readStory(log);
-    if (state.trim() !== 'true') throw failed('The restored server could not replay the log', wordsOf(log));
-    await sleep(200);
+    if (guest?.State.Running !== true) throw failed('The restored server could not replay the log', wordsOf(log));
+    await sleep(pause);
   }
   throw failed('The restored server did not get to the end of the log in time', '');
-}
-
-/** Has a base proven file by file against its own manifest. */
-export function verifyBase(host: Host, tools: Tools, data: string, withLog: boolean): Promise<Output> {
-  const run = inImage(tools, [{ from: data, to: '/data' }]);
-  // Which is not there where tablespaces were unpacked into the data directory.
-  const options = ['--ignore=tablespace_map', ...(withLog ? [] : ['--no-parse-wal'])];
-  return host.run(run('pg_verifybackup', [...options, '/data']), { timeout: 6 * 3600 });
-}
-
-/** Joins an incremental copy with the full one that it was made from. */
-export async function combine(
-  host: Host,
-  tools: Tools,
-  folder: string,
-  parts: readonly string[],
-  into: string,
-): Promise<void> {
-  const owner = await ownerOf(join(folder, parts[0] ?? ''));
-  const run = inImage(tools, [{ from: folder, to: '/bases' }], '0:0');
-  const args = [...parts.map((part) => `/bases/${part}`), `--output=/bases/${into}`];
-  const output = await host.run(run('pg_combinebackup', args), { timeout: 6 * 3600 });
-  if (output.exitCode !== 0)
-    throw failed('The incremental copy does not go together with its full one', lastLines(output));
-  await host.must(['chown', '--recursive', owner, join(folder, into)], { timeout: 600 });
 }

@@ -6,11 +6,12 @@ import { BrokenCopy } from '#backup/seal';
 import { lastLines } from '#core/run';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
-import { fetchBase } from './fetch.ts';
 import { formatLsn, parseLsn } from './lsn.ts';
-import { combine, replay, type Tools, verifyBase } from './replay.ts';
+import { replay, replayingOnly, type Tools } from './replay.ts';
+import { imageOf, servedAt } from './revive.ts';
 import { formatMoment } from './target.ts';
-import { type Asked, bytesOf, findWay, toolsFor, type Way } from './way.ts';
+import { unpack, verifyBase } from './unpack.ts';
+import { type Beginning, bytesOf, findWay, toolsFor, type Way } from './way.ts';
 
 function prospectOf({ base, reaches, newest, log, ...rest }: Way): Prospect {
   return {
@@ -32,21 +33,46 @@ export async function foresee(
   return prospectOf(await findWay(backups, source, asked));
 }
 
-async function unpack(
-  backups: Backups,
-  { base, full }: Way,
-  { store, folder, phase }: Asked,
-  tools: Tools,
-): Promise<void> {
+/** A way, its base as it is being unpacked, and what it takes to go on from there. */
+interface Brought {
+  readonly way: Way;
+  readonly unpacking: Promise<boolean>;
+  readonly tools: Tools;
+  readonly place: Awaited<ReturnType<typeof placeOf>>;
+  /** Where whoever replays leaves it to be served. */
+  readonly berth: Wish['berth'];
+}
+
+/** Finds the way and unpacks its base, both at once where it is certain from the beginning which one that is. */
+async function bring(backups: Backups, source: PostgresSource, wish: Wish): Promise<Brought> {
   const { host } = backups;
-  phase('fetching the base');
-  const data = join(folder, 'data');
-  if (full === undefined) return fetchBase(store, base, data);
-  await fetchBase(store, full, join(folder, 'full'));
-  await fetchBase(store, base, join(folder, 'incremental'));
-  phase('combining');
-  await combine(host, tools, folder, ['full', 'incremental'], 'data');
-  for (const part of ['full', 'incremental']) await rm(join(folder, part), { recursive: true, force: true });
+  const ending = new AbortController();
+  let unpacking: Promise<boolean> | undefined;
+  const chosen = (beginning: Beginning): Promise<boolean> => {
+    unpacking = unpack(backups, beginning, wish, ending.signal);
+    unpacking.catch(() => undefined);
+    return unpacking;
+  };
+  try {
+    const way = await findWay(backups, source, { ...wish, chosen });
+    const { image } = way.base.note;
+    const tools = await toolsFor(host, image, wish.labels);
+    const [place, berth] = await Promise.all([placeOf(host, image), berthFor(backups, source, wish, tools)]);
+    return { way, unpacking: unpacking ?? chosen(way), tools, place, berth };
+  } catch (error) {
+    ending.abort();
+    // What is cleared away next must not be written to any more.
+    await unpacking?.catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Where the data is to be served, as far as whoever replays it may serve it: with the programs of the database that is. */
+async function berthFor({ host }: Backups, source: PostgresSource, { berth }: Wish, { image }: Tools) {
+  if (berth === undefined) return undefined;
+  const ids = [image, await imageOf(host, source)].map((one) => host.docker<{ Id: string }>(`/images/${one}/json`));
+  const [replaying, serving] = await Promise.all(ids);
+  return replaying !== undefined && replaying.Id === serving?.Id ? berth : undefined;
 }
 
 /** Where an image keeps its data below what is mounted: the newest layout has a folder for each major version. */
@@ -67,17 +93,21 @@ export async function restore(backups: Backups, source: PostgresSource, wish: Wi
     checks.push({ name, result: 'passed', found, duration: (performance.now() - since) / 1000 });
     since = performance.now();
   };
-  const way = await findWay(backups, source, wish);
+  const data = join(wish.folder, 'data');
+  await mkdir(data, { mode: 0o700 });
+  const { way, unpacking, tools, place, berth } = await bring(backups, source, wish);
   const { base, log, stop, broken } = way;
   for (const { object, why } of broken) {
     checks.push({ name: 'notes', result: 'failed', found: `${object}: ${why}`, duration: 0 });
   }
   passed('log', `${log.files.length} segments without a gap, each as it was written, read to ${formatLsn(log.end)}`);
-  const tools = await toolsFor(host, base.note.image, wish.labels);
-  await unpack(backups, way, wish, tools);
+  wish.phase('fetching the base');
+  const verifying = verifyBase(host, tools, data, base.note.withLog, unpacking);
+  // Which ends without a base, too.
+  await unpacking.catch(() => verifying);
+  await unpacking;
   wish.phase('verifying the base');
-  const data = join(wish.folder, 'data');
-  const verified = await verifyBase(host, tools, data, base.note.withLog);
+  const verified = await verifying;
   if (verified.exitCode !== 0) {
     const snapshot = (base.snapshot ?? '').slice(0, 8);
     throw new BrokenCopy(
@@ -90,14 +120,18 @@ export async function restore(backups: Backups, source: PostgresSource, wish: Wi
   wish.phase('replaying');
   const scripts = join(wish.folder, 'scripts');
   await mkdir(scripts, { mode: 0o755 });
-  const place = await placeOf(host, base.note.image);
-  const name = `${source.container}-restore-${process.pid}`;
-  const ended = await replay(host, tools, { data, place: place.data, log: log.folder, scripts }, stop, name);
+  const running =
+    berth === undefined ? replayingOnly(`${source.container}-restore-${process.pid}`, tools.labels) : servedAt(berth);
+  const ended = await replay(host, tools, { data, place: place.data, log: log.folder, scripts }, stop, running);
   passed('recovery', ended.stopped);
-  for (const folder of ['log', 'scripts']) await rm(join(wish.folder, folder), { recursive: true, force: true });
+  const isServed = running.stays;
+  if (!isServed) {
+    for (const folder of ['log', 'scripts']) await rm(join(wish.folder, folder), { recursive: true, force: true });
+  }
   return {
     ...prospectOf(way),
-    data: await layOut(wish.folder, data, place),
+    data: isServed ? data : await layOut(wish.folder, data, place),
+    isServed,
     checks,
     walBytes: Number(ended.reached - parseLsn(base.note.start)),
   };

@@ -5,6 +5,7 @@ import type { Backups, Berth, Restored, Revived } from '#backup/engine';
 import { DeployError } from '#core/errors';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
+import { type Running, serverCommand } from './replay.ts';
 import { query, type ServerOf, tryQuery } from './server.ts';
 
 /** Seconds until a server that was stopped in good order takes writes. */
@@ -17,14 +18,20 @@ const PAUSE = { least: 100, most: 1000 };
 const DEPTH = 3;
 
 // What the copy was told by its own configuration would make it wait for others, or write elsewhere.
-const SETTINGS = [
-  ...['listen_addresses=*', 'archive_mode=off', 'restart_after_crash=off', 'synchronous_standby_names='],
-  ...['primary_conninfo=', 'logging_collector=off', 'log_destination=stderr', 'log_min_messages=warning'],
-  ...['log_line_prefix=', 'lc_messages=C'],
-];
+const SETTINGS = {
+  ...{ listen_addresses: '*', archive_mode: 'off', restart_after_crash: 'off', synchronous_standby_names: '' },
+  ...{ primary_conninfo: '', logging_collector: 'off', log_destination: 'stderr', log_min_messages: 'warning' },
+  ...{ log_line_prefix: '', lc_messages: 'C' },
+};
+
+/** How a server is run that is there to be looked through. */
+export function servedAt({ name, options }: Berth): Running {
+  const apart = ['--log-driver', 'local', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges:true'];
+  return { name, options: [...options, ...apart], settings: SETTINGS, stays: true };
+}
 
 /** The image that the database runs from now, by its id; else the one that is declared. */
-async function imageOf(host: Host, { container, image }: PostgresSource): Promise<string> {
+export async function imageOf(host: Host, { container, image }: PostgresSource): Promise<string> {
   const running = await host.docker<{ Image: string }>(`/containers/${container}/json`);
   return running?.Image ?? image;
 }
@@ -42,7 +49,7 @@ async function clusterIn(folder: string, depth = DEPTH): Promise<string | undefi
 }
 
 /** Starts a container on restored data; whoever owns the data runs it. */
-async function start({ host }: Backups, source: PostgresSource, { data }: Restored, { name, options }: Berth) {
+async function start({ host }: Backups, source: PostgresSource, { data }: Restored, berth: Berth) {
   const cluster = await clusterIn(data);
   if (cluster === undefined) {
     throw new DeployError('copy-broken', `There is no cluster in what was restored of ${source.name}.`, {
@@ -56,15 +63,8 @@ async function start({ host }: Backups, source: PostgresSource, { data }: Restor
   const found = await host.docker<{ Config: { Env?: readonly string[] } }>(`/images/${image}/json`);
   const variable = found?.Config.Env?.find((one) => one.startsWith('PGDATA=')) ?? 'PGDATA=/var/lib/postgresql/data';
   const place = variable.slice('PGDATA='.length);
-  await host.must(
-    [
-      ...['docker', 'run', '--detach', '--name', name, '--network', 'none', '--user', `${uid}:${gid}`, ...options],
-      ...['--shm-size', '256m', '--log-driver', 'local', '--cap-drop', 'ALL', '--stop-signal', 'SIGINT'],
-      ...['--security-opt', 'no-new-privileges:true', '--volume', `${cluster}:${place}`],
-      ...['--entrypoint', 'postgres', image, '-D', place, ...SETTINGS.flatMap((setting) => ['-c', setting])],
-    ],
-    { timeout: 900 },
-  );
+  const mounts = [{ from: cluster, to: place }];
+  await host.must(serverCommand({ image }, `${uid}:${gid}`, place, mounts, servedAt(berth)), { timeout: 900 });
 }
 
 /** What a server that has ended said last. */
@@ -111,7 +111,7 @@ export async function revive(
     await host.run(['docker', 'rm', '--force', '--volumes', name], { timeout: 120 });
   };
   try {
-    await start(backups, source, restored, berth);
+    if (restored.isServed !== true) await start(backups, source, restored, berth);
     await untilPromoted(host, server);
     const duration = (performance.now() - began) / 1000;
     const [[version = '', timeline = ''] = []] = await query(

@@ -31,8 +31,14 @@ export interface Way {
   readonly broken: Catalogue['broken'];
 }
 
+/** Where restoring begins. */
+export type Beginning = Pick<Way, 'base' | 'full'>;
+
 /** What is asked for, and what it may use. */
-export type Asked = Pick<Wish, 'store' | 'to' | 'folder' | 'labels' | 'phase'>;
+export type Asked = Pick<Wish, 'store' | 'to' | 'folder' | 'labels' | 'phase'> & {
+  /** Told where restoring will begin as soon as nothing but a fault can change that: long before the log is read. */
+  readonly chosen?: (beginning: Beginning) => unknown;
+};
 
 function refuse(message: string, hint: string): DeployError {
   return new DeployError('restore-refused', message, { hint });
@@ -43,7 +49,7 @@ function zone(): string {
 }
 
 /** Bytes that a way takes on disk, with so many of log. */
-export function bytesOf({ base, full }: Pick<Way, 'base' | 'full'>, log: number): number {
+export function bytesOf({ base, full }: Beginning, log: number): number {
   // An incremental, its full and what the two become lie side by side.
   const own = full === undefined ? base.note.bytes : base.note.bytes + 2 * full.note.bytes;
   return own + log;
@@ -173,7 +179,7 @@ async function tryCandidate(
   catalogue: Catalogue,
   { base, until }: Candidate,
   target: Target,
-  { store, folder, labels, phase }: Asked,
+  { store, folder, labels, phase, chosen }: Asked,
 ): Promise<Way | DeployError> {
   const { host, settings } = backups;
   demandHistory(catalogue, base);
@@ -186,6 +192,7 @@ async function tryCandidate(
       : undefined;
   const parts = { base, ...(full === undefined ? {} : { full }) };
   await needRoom(folder, 'restore', 'Restoring', bytesOf(parts, size));
+  chosen?.(parts);
   phase('fetching the log');
   await rm(join(folder, 'log'), { recursive: true, force: true });
   const log = await fetchLog(settings.app, store, range, note, join(folder, 'log'));
@@ -238,13 +245,15 @@ export async function findWay(backups: Backups, source: PostgresSource, asked: A
   }
   const candidates = candidatesFor(target, catalogue);
   if (target.kind === 'latest') warnOfOthers(backups.host, candidates[0]?.base, catalogue);
+  // Only of what may be anywhere is it worth looking further back.
+  const worthTrying = target.kind === 'name' || target.kind === 'xid' ? candidates : candidates.slice(0, 1);
+  const { chosen, ...others } = asked;
+  const told = chosen === undefined || worthTrying.length > 1 ? others : { ...others, chosen };
   let refused: DeployError | undefined;
-  for (const candidate of candidates) {
-    const way = await tryCandidate(backups, source, catalogue, candidate, target, asked);
+  for (const candidate of worthTrying) {
+    const way = await tryCandidate(backups, source, catalogue, candidate, target, told);
     if (!(way instanceof DeployError)) return way;
     refused ??= way;
-    // Only of what may be anywhere is it worth looking further back.
-    if (target.kind !== 'name' && target.kind !== 'xid') break;
   }
   throw refused ?? refuse('There is no copy to begin with.', 'Make one with `deploy backup now <environment>`.');
 }

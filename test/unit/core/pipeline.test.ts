@@ -24,6 +24,22 @@ describe('a pipeline', () => {
     expect({ stdout, ok }).toEqual({ stdout: 'a\nb\n', ok: true });
   });
 
+  test('tells each line as it comes, and ends all programs when it is told to', async () => {
+    const ending = new AbortController();
+    const heard: string[] = [];
+    const { ok, stdout } = await pipeline([['sh', '-c', 'echo one; echo two; exec sleep 60'], ['cat']], {
+      timeout: 50,
+      signal: ending.signal,
+      hear: (line) => {
+        heard.push(line);
+        if (line === 'two') ending.abort();
+      },
+    });
+    expect({ heard, ok, stdout }).toEqual({ heard: ['one', 'two'], ok: false, stdout: '' });
+    const late = await pipeline([['sleep', '60']], { timeout: 50, signal: ending.signal });
+    expect(late).toMatchObject({ ok: false, timedOut: false });
+  });
+
   test('fails where any part fails, and says which and why', async () => {
     const first = await pipeline([['sh', '-c', 'echo half; echo disk on fire >&2; exit 3'], ['cat']], { timeout: 10 });
     expect(first).toMatchObject({ ok: false, stdout: 'half\n', why: 'sh failed (exit 3):\ndisk on fire' });
