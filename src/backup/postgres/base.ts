@@ -1,6 +1,7 @@
+import { join } from 'node:path';
 import type { Backups } from '#backup/engine';
 import { needRoom } from '#backup/room';
-import { openScratch } from '#backup/scratch';
+import { openScratch, type Scratch } from '#backup/scratch';
 import { takeSnapshot } from '#backup/snapshots';
 import type { Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
@@ -9,7 +10,7 @@ import type { Host } from '#resources/resource';
 import { endLeftovers } from './counts.ts';
 import type { RunningImage } from './image.ts';
 import type { BaseNote } from './notes.ts';
-import { pgCommand, query, type ServerOf } from './server.ts';
+import { query, type ServerOf } from './server.ts';
 
 /** What the server knows our copies by. */
 const APPLICATION = 'slipway-base';
@@ -75,19 +76,47 @@ export async function serverNow(host: Host, server: ServerOf): Promise<string> {
   return new Date(Math.ceil(Number(row?.[0]) * 1000)).toISOString();
 }
 
+/** Runs pg_basebackup beside the server, in a container of its own that writes into a scratch's folder. */
+function beside(
+  source: PostgresSource,
+  image: RunningImage,
+  scratch: Scratch,
+  port: string,
+  entrypoint: string,
+  args: readonly string[],
+): readonly string[] {
+  return [
+    ...['docker', 'run', '--rm', '--user', '0:0', ...scratch.labels, '--network', `container:${source.container}`],
+    ...['--volume', `${scratch.folder}:/copy`, ...inOurWords(APPLICATION).flatMap((variable) => ['--env', variable])],
+    ...['--env', 'PGHOST=127.0.0.1', '--env', `PGPORT=${port}`, '--entrypoint', entrypoint, image.id, ...args],
+  ];
+}
+
+// Docker copies what a container prints byte by byte through two of its own programs, which costs a fifth of what all of
+// the copy costs; what goes through a named pipe, the kernel moves.
+const INTO_PIPE = 'exec pg_basebackup "$@" > /copy/pipe';
+
+// The pipe is opened once more at the end, or a container that never came to open it would have its reader wait for ever.
+const FROM_PIPE = 'pipe=$1; shift; { "$@" > /dev/null; ended=$?; : <> "$pipe"; exit $ended; } & cat "$pipe" && wait $!';
+
 /** Straight from the server into the repository: nothing lies on disk in between. */
 async function stream(
-  { host }: Backups,
+  { host, settings }: Backups,
   source: PostgresSource,
   store: Store,
   { id, tags }: Taking,
   log: 'fetch' | 'none',
+  image: RunningImage,
 ): Promise<Copied> {
   const file = `${source.name}.tar`;
-  const program = [...inOurWords(APPLICATION), 'pg_basebackup', ...copyOptions(source.user, id, log), '--pgdata=-'];
-  const command = pgCommand(source.container, 'env', program);
+  const [row] = await query(host, source, "SELECT current_setting('port');");
+  await using scratch = await openScratch(host, settings.app);
+  const pipe = join(scratch.folder, 'pipe');
+  await host.must(['mkfifo', '--mode=0600', pipe]);
+  const args = ['-c', INTO_PIPE, 'pg_basebackup', ...copyOptions(source.user, id, log), '--pgdata=-'];
+  const command = beside(source, image, scratch, row?.[0] ?? '', 'sh', args);
   const { snapshot, bytes, added, said } = await takeSnapshot(store, 'The copy', tags, [
-    ...['--stdin-filename', file, '--stdin-from-command', '--', ...command],
+    ...['--stdin-filename', file, '--stdin-from-command', '--', 'sh', '-c', FROM_PIPE, 'sh', pipe, ...command],
   ]);
   const at = await serverNow(host, source);
   return {
@@ -113,15 +142,9 @@ async function stage(
   );
   await using scratch = await openScratch(host, settings.app);
   await needRoom(scratch.folder, 'copy', 'The copy of a cluster with tablespaces', Number(row?.[0]));
-  const output = await host.must(
-    [
-      ...['docker', 'run', '--rm', '--user', '0:0', ...scratch.labels, '--network', `container:${source.container}`],
-      ...['--volume', `${scratch.folder}:/copy`, ...inOurWords(APPLICATION).flatMap((variable) => ['--env', variable])],
-      ...['--entrypoint', 'pg_basebackup', image.id, ...copyOptions(source.user, id, log)],
-      ...['--host=127.0.0.1', `--port=${row?.[1]}`, '--pgdata=/copy/base'],
-    ],
-    { timeout: 6 * 3600 },
-  );
+  const args = [...copyOptions(source.user, id, log), '--pgdata=/copy/base'];
+  const command = beside(source, image, scratch, row?.[1] ?? '', 'pg_basebackup', args);
+  const output = await host.must(command, { timeout: 6 * 3600 });
   const at = await serverNow(host, source);
   const files = ['base.tar', ...tablespaces.map(({ oid }) => `${oid}.tar`), 'backup_manifest'];
   const { snapshot, bytes, added } = await takeSnapshot(store, 'The copy', tags, files, `${scratch.folder}/base`);
@@ -148,7 +171,7 @@ export async function copyFiles(
   const tablespaces = await tablespacesOf(host, source);
   const copy = (log: 'fetch' | 'none') =>
     tablespaces.length === 0
-      ? stream(backups, source, store, taking, log)
+      ? stream(backups, source, store, taking, log, image)
       : stage(backups, source, store, taking, log, image, tablespaces);
   try {
     return await copy('fetch');

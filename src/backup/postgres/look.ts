@@ -37,11 +37,11 @@ async function placeOf(
   if (receiver?.running === true && isReceiving(seen) && seen.sender !== undefined) {
     const its = await inode(`/proc/${receiver.pid}/root/archive`);
     if (its !== undefined && its !== (await inode(archive))) return 'elsewhere';
-    const { flushed } = seen.sender;
-    const file = segmentAt(seen.timeline, flushed, seen.segmentBytes);
+    const { received } = seen.sender;
+    const file = segmentAt(seen.timeline, received, seen.segmentBytes);
     // At a segment's very end the next file is not begun.
-    const within = flushed % BigInt(seen.segmentBytes) !== 0n;
-    if (within && flushed > 0n && !names.some((name) => name >= file)) return 'elsewhere';
+    const within = received % BigInt(seen.segmentBytes) !== 0n;
+    if (within && received > 0n && !names.some((name) => name >= file)) return 'elsewhere';
   }
   return names.length === 0 ? 'empty' : 'in place';
 }

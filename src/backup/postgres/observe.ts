@@ -21,8 +21,8 @@ export interface Slot {
 export interface Sender {
   readonly program: string;
   readonly state: string;
-  /** Up to where the receiver says that it has everything on disk. */
-  readonly flushed: Lsn;
+  /** Up to where the receiver says that it has everything; where commits wait for it, on disk too. */
+  readonly received: Lsn;
 }
 
 /** A server as it is at a moment: everything that decides whether its log is received. */
@@ -49,7 +49,7 @@ interface Row {
   readonly port: string;
   readonly cap: string;
   readonly slot: { type: Slot['type']; active: boolean; at: string | null; status: Slot['status'] | null } | null;
-  readonly sender: { program: string; state: string; flushed: string | null } | null;
+  readonly sender: { program: string; state: string; received: string | null } | null;
   readonly settings: Readonly<Record<string, string>> | null;
 }
 
@@ -67,7 +67,7 @@ SELECT json_build_object(
   'cap', (SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
   'slot', (SELECT json_build_object('type', slot_type, 'active', active, 'at', restart_lsn::text, 'status', wal_status)
            FROM pg_replication_slots WHERE slot_name = '${SLOT}'),
-  'sender', (SELECT json_build_object('program', application_name, 'state', state, 'flushed', flush_lsn::text)
+  'sender', (SELECT json_build_object('program', application_name, 'state', state, 'received', write_lsn::text)
              FROM pg_stat_replication JOIN pg_replication_slots ON pid = active_pid WHERE slot_name = '${SLOT}'),
   'settings', (SELECT json_object_agg(name, setting) FROM pg_settings
                WHERE name IN (${WATCHED.map((name) => `'${name}'`).join(', ')})))
@@ -99,7 +99,7 @@ function observation(row: Row): Observation {
     // Until its first word a receiver has nothing.
     ...(sender === null
       ? {}
-      : { sender: { program: sender.program, state: sender.state, flushed: parseLsn(sender.flushed ?? '0/0') } }),
+      : { sender: { program: sender.program, state: sender.state, received: parseLsn(sender.received ?? '0/0') } }),
   };
 }
 

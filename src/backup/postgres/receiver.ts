@@ -83,8 +83,9 @@ function declaration({ app, source, database, port, archive }: Wanted) {
     Image: database.image,
     Entrypoint: ['sh', '-c', SCRIPT, 'receiver'],
     Cmd: [
-      ...['--directory=/archive', `--slot=${SLOT}`, '--synchronous', '--no-loop', '--status-interval=5'],
-      '--no-password',
+      ...['--directory=/archive', `--slot=${SLOT}`, '--no-loop', '--status-interval=1', '--no-password'],
+      // Syncing what each commit wrote, on the disk that the server itself syncs it to, costs as much as receiving it.
+      ...(source.synchronous ? ['--synchronous'] : []),
     ],
     // It writes what only root may read, and is root in nothing else.
     User: '0:0',

@@ -212,7 +212,7 @@ export async function shipAll(backups: Backups, source: PostgresSource, store: S
   const until = Date.now() + CATCH_UP.limit * 1000;
   let received: Lsn | undefined;
   for (;;) {
-    received = (await observe(backups.host, source)).sender?.flushed;
+    received = (await observe(backups.host, source)).sender?.received;
     if ((received !== undefined && received >= goal) || Date.now() > until) break;
     await sleep(CATCH_UP.every);
   }

@@ -29,7 +29,7 @@ type Outcome = { readonly store: Store } & (
 
 async function attempt(backups: Backups, source: PostgresSource, store: Store, reception: Reception): Promise<Outcome> {
   try {
-    const received = reception.state === 'receiving' ? reception.seen?.sender?.flushed : undefined;
+    const received = reception.state === 'receiving' ? reception.seen?.sender?.received : undefined;
     const delivery = await shipTo(backups, source, store, received);
     return delivery === undefined ? { store, busy: true } : { store, delivery };
   } catch (error) {

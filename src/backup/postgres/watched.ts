@@ -87,7 +87,7 @@ export async function tick(
   const line = {
     at,
     flushed: formatLsn(flushed),
-    ...(sender === undefined ? {} : { received: formatLsn(sender.flushed) }),
+    ...(sender === undefined ? {} : { received: formatLsn(sender.received) }),
     ...(generation === undefined ? {} : { generation }),
   };
   await appendFile(join(folder, `${at.slice(0, 10)}.ndjson`), `${JSON.stringify(line)}\n`, {

@@ -8,7 +8,7 @@ const MB = 2 ** 20;
 const GB = 2 ** 30;
 const generation = { systemId: '7301', generation: '20260203T040506Z', segmentBytes: 16 * MB };
 const slot = { type: 'physical' as const, active: true, from: 1n, status: 'reserved' as const };
-const sender = { program: 'slipway', state: 'streaming', flushed: 1n };
+const sender = { program: 'slipway', state: 'streaming', received: 1n };
 const seen = { systemId: '7301', segmentBytes: 16 * MB };
 
 const well: Situation = {

@@ -23,7 +23,7 @@ const live = {
   flushed: 1000n,
   cap: 10 * GB,
   slot: { type: 'physical', active: true, from: 1000n },
-  sender: { program: 'slipway', state: 'streaming', flushed: 1000n },
+  sender: { program: 'slipway', state: 'streaming', received: 1000n },
 } as const;
 
 const told = (watched: Partial<Watched>, more: object = {}) =>
