@@ -37,7 +37,7 @@ export function tell(url: string, text: string): Promise<string | undefined> {
       (answer) => {
         answer.resume();
         const { statusCode = 0 } = answer;
-        resolve(statusCode < 400 ? undefined : `it answers ${statusCode}`);
+        resolve(statusCode >= 200 && statusCode < 300 ? undefined : `it answers ${statusCode}`);
       },
     );
     told.once('error', (error) =>

@@ -96,7 +96,13 @@ async function openOne(key: string, file: string, folder: string): Promise<strin
       ['age', '--decrypt', '--identity', key],
       ['zstd', '--quiet', '--decompress', '--stdout'],
     ];
-    const { ok, why } = await pipeline(programs, { input: file, output: draft, timeout: LIMIT });
+    const { ok, why, parts } = await pipeline(programs, { input: file, output: draft, timeout: LIMIT });
+    // Whoever was killed has judged nothing.
+    if (parts.some(({ signal }) => signal !== null && signal !== 'SIGPIPE')) {
+      throw new DeployError('command-failed', `${object} was not opened to its end:\n${why}`, {
+        hint: 'See whether the host has run out of memory (`journalctl --dmesg`), and try again.',
+      });
+    }
     if (!ok) throw new BrokenCopy(object, 'undecryptable', `${object} cannot be opened with the key:\n${why}`);
     await rename(draft, join(folder, plain));
     return join(folder, plain);

@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DeployError } from '#core/errors';
 import { lockFile } from '#core/file-lock';
 import { lastLines, type Output } from '#core/run';
 import { stateFolder } from './places.ts';
-import { NO_RIGHT } from './store/refusal.ts';
+import { keyRefusal, NO_RIGHT } from './store/refusal.ts';
 import type { Snapshot, Store, Written } from './store/store.ts';
 
 /** Seconds for what moves all of a source's data, below the limit that cron sets. */
@@ -60,6 +62,8 @@ export function unreadOf({ stdout, stderr }: Pick<Output, 'stdout' | 'stderr'>):
 
 function failure(what: string, output: Output): DeployError {
   const { stderr, exitCode, timedOut } = output;
+  const refused = keyRefusal(output);
+  if (refused !== undefined) return refused;
   const unread = unreadOf(output);
   if (exitCode === NOT_ALL_READ && unread.length > 0) {
     const more = unread.length > SHOWN ? `\nand ${unread.length - SHOWN} more` : '';
@@ -73,7 +77,7 @@ function failure(what: string, output: Output): DeployError {
   const words = said === '' ? (fatal ?? lastLines(output)) : said;
   const ended = exitCode === null ? 'was killed' : `failed (exit ${exitCode})`;
   const how = timedOut ? 'did not end in time' : ended;
-  return new DeployError('backup-failed', `${what} ${how}:\n${words}`, {
+  return new DeployError('backup-failed', `${what} ${how}${words === '' ? '.' : `:\n${words}`}`, {
     hint: 'Mend what its last lines name; the copies made before are untouched. `deploy backup now` tries again.',
   });
 }
@@ -150,18 +154,25 @@ export async function forgetSnapshots(
   store: Store,
   snapshots: readonly string[],
 ): Promise<string | undefined> {
-  if (snapshots.length === 0) return undefined;
+  // What was forgotten by a run that failed then takes its space until somebody prunes.
+  const unpruned = join(stateFolder(app), `${store.name}.unpruned`);
+  if (snapshots.length === 0 && !existsSync(unpruned)) return undefined;
   await using _turn = await maintenance(app, store);
+  await writeFile(unpruned, '', { flush: true });
   for (const args of [
-    ['forget', ...snapshots],
+    ...(snapshots.length === 0 ? [] : [['forget', ...snapshots]]),
     ['prune', '--max-unused', '10%'],
   ]) {
     const output = await store.restic(args, { timeout: LONG });
     if (output.exitCode === 0) continue;
     const refused = refusedToDelete(output);
-    if (refused !== undefined) return refused;
+    if (refused !== undefined) {
+      await rm(unpruned, { force: true });
+      return refused;
+    }
     throw failure(`Forgetting in the ${store.name} repository`, output);
   }
+  await rm(unpruned, { force: true });
   return undefined;
 }
 

@@ -1,10 +1,10 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasKey, identityIn, readKey, recipientOf, writeKey } from '#backup/key';
 import { escrowPath, keyPath, shownPath } from '#backup/places';
 import { unseal } from '#backup/seal';
 import { readSettings } from '#backup/settings';
-import { openStore, type Store } from '#backup/store/store';
+import { type Held, openStore, type Store } from '#backup/store/store';
 import { DeployError } from '#core/errors';
 import type { BackupRequest, BackupSettings } from '#protocol/backup';
 import type { EventBody } from '#protocol/event';
@@ -84,6 +84,15 @@ async function openAll(host: Host, settings: BackupSettings, key: string, folder
   return opened;
 }
 
+/** Whether there are repositories and the host's own key opens none of them: it was put in the place of another one. */
+async function isStranger(host: Host, settings: BackupSettings): Promise<boolean> {
+  const standing: Held[] = [];
+  for (const repository of settings.repositories) {
+    standing.push(await (await openStore(host, settings, repository)).look());
+  }
+  return standing.includes('foreign') && !standing.includes('ours');
+}
+
 /** Does something with a copy of the key in a file that no disk ever holds. */
 async function withCopy<T>(identity: string, act: (file: string, folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp('/run/slipway-key-');
@@ -97,6 +106,18 @@ async function withCopy<T>(identity: string, act: (file: string, folder: string)
   }
 }
 
+function otherKey(copy: string, ours: string): DeployError {
+  return new DeployError('key-refused', `This is another key: it opens what is sealed to ${copy}, not to ${ours}.`, {
+    hint: 'Look for another copy, or see the key once more with `deploy backup key show <environment> --again`.',
+  });
+}
+
+function replacedKey(): DeployError {
+  return new DeployError('key-refused', 'This copy opens the backups, and the key on the host is another one.', {
+    hint: 'Somebody has replaced it, and nothing is backed up meanwhile. Put the copy there with `deploy backup key install <environment>`.',
+  });
+}
+
 /** Proves that a copy opens the backups: by opening them with it, not by comparing it. */
 async function verify(host: Host, request: Asked): Promise<readonly string[]> {
   const { app, by } = request;
@@ -105,13 +126,8 @@ async function verify(host: Host, request: Asked): Promise<readonly string[]> {
     if (await hasKey(host, app)) {
       const [copy, ours] = await Promise.all([recipientOf(host, app, file), recipientOf(host, app)]);
       if (copy !== ours) {
-        throw new DeployError(
-          'key-refused',
-          `This is another key: it opens what is sealed to ${copy}, not to ${ours}.`,
-          {
-            hint: `Look for another copy, or see the key once more with \`deploy backup key show <environment> --again\`.`,
-          },
-        );
+        const opens = settings === undefined ? [] : await openAll(host, settings, file, folder).catch(() => []);
+        throw opens.length > 0 ? replacedKey() : otherKey(copy, ours);
       }
     }
     return settings === undefined ? [] : openAll(host, settings, file, folder);
@@ -125,21 +141,23 @@ async function verify(host: Host, request: Asked): Promise<readonly string[]> {
   return opened;
 }
 
-/** Puts a copy where there is no key: on a host that takes the place of a lost one. */
+/** Puts a copy where there is no key, or one that opens nothing: on a host that takes the place of a lost one. */
 async function install(host: Host, request: Asked): Promise<readonly string[]> {
   const { app, by } = request;
   const identity = copyIn(request);
   const there = (await hasKey(host, app)) ? await readKey(host, app) : undefined;
   if (there === identity) return [];
-  if (there !== undefined) {
+  const settings = await readSettings(app);
+  // A bare host has neither the programs nor the addresses yet; `deploy up` opens the repositories then.
+  const canOpen = settings !== undefined && (await host.has('restic')) && (await host.has('age'));
+  if (there !== undefined && !(canOpen && (await isStranger(host, settings)))) {
     throw new DeployError('key-refused', 'Another key is on this host, and backups are made with it.', {
       hint: 'Nothing was changed. To read backups of another host, install its key on a host that has none.',
     });
   }
-  const settings = await readSettings(app);
-  // A bare host has neither the programs nor the addresses yet; `deploy up` opens the repositories then.
-  const canOpen = settings !== undefined && (await host.has('restic')) && (await host.has('age'));
   const opened = canOpen ? await withCopy(identity, (file, folder) => openAll(host, settings, file, folder)) : [];
+  // Whatever else it opens, nobody here can tell.
+  if (there !== undefined) await rename(keyPath(app), `${keyPath(app)}.replaced`);
   await writeKey(keyPath(app), identity);
   if (opened.length > 0) await note(escrowPath(app), by);
   return opened;

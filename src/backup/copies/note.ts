@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Backups } from '#backup/engine';
-import { recipientOf } from '#backup/key';
 import { keyPath, sourceFolder } from '#backup/places';
+import { recipientFor } from '#backup/recipient';
 import { seal, unseal } from '#backup/seal';
 import type { Store } from '#backup/store/store';
 import { asText } from '#release/durable';
@@ -51,11 +51,11 @@ export async function spool(app: string, source: string, purpose: string): Promi
 }
 
 /** Puts a note into a store: from then on the copy is complete there. */
-export async function putNote({ host, settings }: Backups, source: string, store: Store, note: Note): Promise<void> {
-  await using folder = await spool(settings.app, source, 'note');
+export async function putNote(backups: Backups, source: string, store: Store, note: Note): Promise<void> {
+  await using folder = await spool(backups.settings.app, source, 'note');
   const plain = join(folder.path, note.id);
   await writeFile(plain, asText(note), { mode: 0o600 });
-  await seal(await recipientOf(host, settings.app), [plain], join(folder.path, 'sealed'));
+  await seal(await recipientFor(backups, store), [plain], join(folder.path, 'sealed'));
   await store.put(join(folder.path, 'sealed'), notesPrefix(source));
 }
 

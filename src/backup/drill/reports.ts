@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backups } from '#backup/engine';
-import { recipientOf } from '#backup/key';
 import { stateFolder } from '#backup/places';
+import { recipientFor } from '#backup/recipient';
 import { seal } from '#backup/seal';
 import type { Store } from '#backup/store/store';
 import { asDeployError } from '#core/errors';
@@ -39,15 +39,15 @@ async function putReport(store: Store, recipient: string, report: DrillReport, f
  * Keeps a report on the host, and sealed in every repository, where nobody can write it over. A repository that cannot be
  * reached is warned of: the drill is no less true.
  */
-export async function keepReport({ host, settings, stores }: Backups, report: DrillReport): Promise<void> {
-  const { app } = settings;
+export async function keepReport(backups: Backups, report: DrillReport): Promise<void> {
+  const { host, stores } = backups;
+  const { app } = backups.settings;
   await replaceText(join(reportsFolder(app), `${report.id}.json`), asText(report));
   await mkdir(stateFolder(app), { recursive: true, mode: 0o700 });
-  const recipient = await recipientOf(host, app);
   for (const store of stores) {
     const folder = await mkdtemp(join(stateFolder(app), 'report-'));
     try {
-      await putReport(store, recipient, report, folder);
+      await putReport(store, await recipientFor(backups, store), report, folder);
     } catch (thrown) {
       host.warn(`The report of the drill is not in the ${store.name} repository: ${asDeployError(thrown).message}`);
     } finally {

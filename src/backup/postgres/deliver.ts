@@ -1,8 +1,8 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Backups, Done } from '#backup/engine';
-import { recipientOf } from '#backup/key';
 import { sourceFolder } from '#backup/places';
+import { recipientFor } from '#backup/recipient';
 import { seal } from '#backup/seal';
 import { copyMissing, tagOf } from '#backup/snapshots';
 import type { Snapshot, Store } from '#backup/store/store';
@@ -34,11 +34,10 @@ async function inSpool<T>(
 
 /** Puts the note of a copy beside it: only then does the copy count. */
 export async function putNote(backups: Backups, source: PostgresSource, store: Store, note: Note): Promise<void> {
-  const { host, settings } = backups;
   await inSpool(backups, source, async (folder) => {
     const plain = join(folder, note.id);
     await writeFile(plain, asText(note), { mode: 0o600 });
-    await seal(await recipientOf(host, settings.app), [plain], join(folder, 'sealed'));
+    await seal(await recipientFor(backups, store), [plain], join(folder, 'sealed'));
     await store.put(join(folder, 'sealed'), notesPrefix(source.name));
   });
 }

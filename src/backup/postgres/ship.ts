@@ -2,8 +2,8 @@ import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups } from '#backup/engine';
-import { recipientOf } from '#backup/key';
 import { sourceFolder } from '#backup/places';
+import { recipientFor } from '#backup/recipient';
 import { readSpace } from '#backup/room';
 import { seal } from '#backup/seal';
 import type { Store } from '#backup/store/store';
@@ -59,15 +59,14 @@ function urlOf({ settings }: Pick<Backups, 'settings'>, store: Store): string {
 
 /** Seals files and puts them; what was sealed is forgotten only once it is there. */
 async function put(
-  { backups: { host, settings }, store, source, spool }: Shipment,
+  { backups, store, source, spool }: Shipment,
   generation: Pick<Generation, 'systemId' | 'generation'>,
   files: readonly string[],
 ): Promise<readonly string[]> {
   const folder = join(spool, 'sealed');
   await rm(folder, { recursive: true, force: true });
   try {
-    const recipient = await host.once(`recipient of ${settings.app}`, () => recipientOf(host, settings.app));
-    const sealed = await seal(recipient, files, folder);
+    const sealed = await seal(await recipientFor(backups, store), files, folder);
     const prefix = generationPrefix(source.name, generation);
     await store.put(folder, prefix);
     return sealed.map((path) => `${prefix}/${path.slice(path.lastIndexOf('/') + 1)}`);

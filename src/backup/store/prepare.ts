@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises';
 import { hasKey, makeKey } from '#backup/key';
-import { keyPath, SETTINGS } from '#backup/places';
+import { escrowPath, keyPath, SETTINGS, shownPath } from '#backup/places';
 import { DeployError } from '#core/errors';
 import type { BackupSettings } from '#protocol/backup';
 import { syncFolder } from '#release/durable';
@@ -24,6 +24,8 @@ async function firstKey(host: Host, settings: BackupSettings): Promise<void> {
         hint: 'Put the copy of their key here with `deploy backup key install <environment>`, then run the same command again. Only where they are not wanted any more: take another `backups.repository`.',
       });
     }
+    // What is remembered is of a key that was here before: nobody has seen this one.
+    for (const path of [escrowPath(settings.app), shownPath(settings.app)]) await rm(path, { force: true });
     await rename(draft, keyPath(settings.app));
     await syncFolder(SETTINGS);
   } finally {

@@ -1,3 +1,4 @@
+import { BrokenCopy } from '#backup/seal';
 import { DeployError } from '#core/errors';
 import { redactor } from '#core/redact';
 import { lastLines, type Output } from '#core/run';
@@ -46,6 +47,10 @@ const SAID: readonly (readonly [RegExp, (login: Login | undefined) => string])[]
 
 const OTHERWISE = 'Look at what the repository says; `deploy backup status` tells what is still there.';
 
+/** restic's words for a file of its repository without which it opens nothing. */
+const DAMAGED =
+  /LoadRaw\(<(?<type>\w+)\/(?<id>[0-9a-f]+)>\): invalid data|(?<either>config or key [0-9a-f]+) is damaged/;
+
 /** What restic means by its exit codes (its manual, "Exit codes"). */
 export const RESTIC_EXIT = { noRepository: 10, locked: 11, wrongKey: 12 } as const;
 
@@ -60,6 +65,8 @@ function inWords(lines: string): string {
     .join('\n');
 }
 
+const INSTALL = 'Put the copy of the key there with `deploy backup key install <environment>`.';
+
 /** A failure of a repository, with its last words, the next thing to do, and no secret in it. */
 export function refusalOf(what: string, output: Output, repository: Repository, login: Login | undefined): DeployError {
   const server = serverOf(repository);
@@ -70,7 +77,13 @@ export function refusalOf(what: string, output: Output, repository: Repository, 
       hint: 'Run `deploy up <environment>`, which makes it; look at the address where there should be one.',
     });
   }
-  if (/Resolving password failed/.test(output.stderr)) return absentKey();
+  const refused = keyRefusal(output);
+  if (refused !== undefined) return refused;
+  const damaged = argv[0] === 'restic' ? DAMAGED.exec(inWords(output.stderr))?.groups : undefined;
+  if (damaged !== undefined) {
+    const file = damaged.either ?? `${damaged.type} ${damaged.id}`;
+    return new BrokenCopy(file, 'changed', `${what} ${server} failed: ${file} of its restic repository is damaged.`);
+  }
   const words = redactor(Object.values(repository.credentials))(inWords(lastLines(output)));
   const how = timedOut ? 'did not end in time, the server does not answer' : `failed (exit ${exitCode ?? 'unknown'})`;
   const hint = timedOut
@@ -81,10 +94,16 @@ export function refusalOf(what: string, output: Output, repository: Repository, 
   });
 }
 
-function absentKey(): DeployError {
-  return new DeployError('key-refused', 'The key of the backups is not on this host.', {
-    hint: 'Put the copy of it there with `deploy backup key install <environment>`.',
-  });
+/** What is the matter with the host's key, where that is why restic failed. */
+export function keyRefusal({ argv, exitCode, stderr }: Output): DeployError | undefined {
+  if (argv[0] !== 'restic') return undefined;
+  if (exitCode === RESTIC_EXIT.wrongKey) {
+    return new DeployError('key-refused', "The repository holds backups that this host's key does not open.", {
+      hint: INSTALL,
+    });
+  }
+  if (!stderr.includes('Resolving password failed')) return undefined;
+  return new DeployError('key-refused', 'The key of the backups is not on this host.', { hint: INSTALL });
 }
 
 /** A repository that is there, and that the key of this host does not open. */

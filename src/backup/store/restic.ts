@@ -1,5 +1,5 @@
 import { DeployError } from '#core/errors';
-import type { Output, RunOptions } from '#core/run';
+import { lastLines, type Output, type RunOptions } from '#core/run';
 import type { Host } from '#resources/resource';
 import { unanswered, whySilent } from './probe.ts';
 import { RESTIC_EXIT } from './refusal.ts';
@@ -7,6 +7,9 @@ import type { Place } from './repository.ts';
 
 /** The oldest restic whose exit codes tell what is the matter. */
 const OLDEST = [0, 17] as const;
+
+/** What a shell ends with that does not find a program. */
+const NOT_FOUND = 127;
 
 /** How long restic waits for another one's lock. */
 const PATIENCE = '5m';
@@ -23,8 +26,15 @@ export function isNewEnough(version: string): boolean {
 
 /** Rejects where the host's restic is too old to be trusted with backups. */
 export async function checkRestic(host: Host): Promise<void> {
-  const { stdout } = await host.once('restic version', () => host.run(['restic', 'version']));
+  const output = await host.once('restic version', () => host.run(['restic', 'version']));
+  const { stdout, exitCode } = output;
   if (isNewEnough(stdout)) return;
+  if (exitCode !== 0 && exitCode !== NOT_FOUND) {
+    const how = exitCode === null ? 'was killed' : `failed (exit ${exitCode})`;
+    throw new DeployError('repository-failed', `\`restic version\` ${how}:\n${lastLines(output)}`, {
+      hint: 'It is tried again with the next run; where that goes on, see what `restic version` says on the host.',
+    });
+  }
   const found = stdout.trim().split('\n')[0] ?? '';
   throw new DeployError(
     'repository-failed',

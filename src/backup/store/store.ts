@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { keyPath, SETTINGS } from '#backup/places';
@@ -196,6 +197,12 @@ export async function openStore(
     async put(folder, prefix) {
       const files = await filesIn(folder);
       if (files.length === 0) return;
+      // Where its disk is not mounted there is a folder of that name all the same, and what was put there would count as kept.
+      if (place.type === 'local' && !existsSync(join(place.path, name, 'restic', 'config'))) {
+        throw new DeployError('repository-failed', `There is no repository in ${title}.`, {
+          hint: 'Mount the disk that it lies on, or run `deploy up <environment>`, which makes it.',
+        });
+      }
       const there = new Map((await objects.put(folder, prefix, files)).map((object) => [object.name, object.size]));
       for (const { name: file, size } of files) {
         const found = there.get(`${prefix}/${file}`);

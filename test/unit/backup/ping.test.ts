@@ -1,8 +1,13 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { alarmText, failureUrl, tell } from '#backup/ping';
+import { run } from '#core/run';
+import { scratch } from '#test/support/scratch';
 
 let server: Server | undefined;
 afterEach(() => {
@@ -48,6 +53,36 @@ test('a receiver that is not there is a reason, never an error', async () => {
   server?.closeAllConnections();
   expect(await tell(`${base}/uuid`, 'x')).toContain('ECONNREFUSED');
   expect(await tell('https://nowhere.invalid/uuid', 'x')).toMatch(/nowhere\.invalid/);
+});
+
+test('https of an authority that nobody here knows, and a redirection, reach nobody', async () => {
+  const folder = scratch('ping');
+  const [key, cert] = [join(folder, 'key'), join(folder, 'cert')];
+  const args = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-subj', '/CN=localhost'];
+  await run([
+    'openssl',
+    'req',
+    '-x509',
+    ...args,
+    '-addext',
+    'subjectAltName=DNS:localhost',
+    '-keyout',
+    key,
+    '-out',
+    cert,
+  ]);
+  const asked: unknown[] = [];
+  const foreign = createHttps({ key: readFileSync(key), cert: readFileSync(cert) }, (request) =>
+    asked.push(request.url),
+  );
+  foreign.listen(0, '127.0.0.1');
+  await once(foreign, 'listening');
+  const why = await tell(`https://localhost:${(foreign.address() as AddressInfo).port}/uuid`, 'x');
+  foreign.close();
+  expect(why).toMatch(/self.signed/);
+  expect(asked).toEqual([]);
+  const { base } = await listen(302);
+  expect(await tell(`${base}/uuid`, 'x')).toBe('it answers 302');
 });
 
 test('a thousand alarms are cut to what a receiver keeps', () => {
