@@ -8,10 +8,10 @@ export interface Space {
   readonly total: number;
 }
 
-/** The space of the file system that a folder is on. */
+/** The space of the file system that a folder is on; what is reserved for root is nobody's, as in `df`. */
 export async function readSpace(folder: string): Promise<Space> {
-  const { bavail, blocks, bsize } = await statfs(folder);
-  return { free: bavail * bsize, total: blocks * bsize };
+  const { bavail, bfree, blocks, bsize } = await statfs(folder);
+  return { free: bavail * bsize, total: (blocks - bfree + bavail) * bsize };
 }
 
 /** Of a file system's space, what our own writes leave free at least, and what must be free before they go on. */
