@@ -1,3 +1,4 @@
+import { runInside } from '#backup/inside';
 import { DeployError } from '#core/errors';
 import { lastLines, type RunOptions } from '#core/run';
 import type { SourceOf } from '#protocol/backup';
@@ -45,7 +46,7 @@ export async function query(
   options: RunOptions = {},
 ): Promise<readonly (readonly string[])[]> {
   const { argv, env } = programOf(server, 'client', ['--batch', '--raw', '--skip-column-names']);
-  const output = await host.run(argv, { ...options, env, input: `${statement}\n` });
+  const output = await runInside(host, argv, { ...options, env, input: `${statement}\n` });
   if (output.exitCode !== 0) {
     throw new DeployError('backup-failed', `The server in ${server.container} did not answer: ${lastLines(output)}`, {
       hint: `\`docker logs ${server.container}\` on the host shows what it says.`,
@@ -60,7 +61,7 @@ export async function query(
 /** Whether a server is there, whoever it lets in. */
 export async function isAlive(host: Host, server: Server, args: readonly string[] = []): Promise<boolean> {
   const { argv, env } = programOf(server, 'admin', [...args, 'ping']);
-  return (await host.run(argv, { env })).exitCode === 0;
+  return (await runInside(host, argv, { env })).exitCode === 0;
 }
 
 /** Databases that are the server's own: their tables change by themselves. */

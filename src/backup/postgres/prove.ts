@@ -1,4 +1,5 @@
 import type { Backups, Restored, Revived } from '#backup/engine';
+import { runInside } from '#backup/inside';
 import { lastLines, type Output } from '#core/run';
 import type { DrillCheck, PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
@@ -41,7 +42,7 @@ function isMissing({ exitCode, stderr }: Output): boolean {
 /** Looks through every table and every index, and whether each index has what its table has. */
 async function indexes(host: Host, { container, user }: ServerOf): Promise<Finding> {
   const args = ['--all', '--heapallindexed', '--install-missing', '--no-password', `--username=${user}`];
-  const output = await host.run(pgCommand(container, 'pg_amcheck', args), { timeout: LIMIT });
+  const output = await runInside(host, pgCommand(container, 'pg_amcheck', args), { timeout: LIMIT });
   if (isMissing(output)) return skipped(`the image has no pg_amcheck: ${lastLines(output, 1)}`);
   if (output.exitCode === 0) return passed('no fault in any table or index');
   const lines = `${output.stdout}${output.stderr}`.trim().split('\n');
@@ -51,7 +52,7 @@ async function indexes(host: Host, { container, user }: ServerOf): Promise<Findi
 /** Reads every row of every database as a dump would, which no check of files replaces. */
 async function readThrough(host: Host, { container, user }: ServerOf): Promise<Finding> {
   const args = ['--file=/dev/null', '--no-sync', '--no-password', `--username=${user}`];
-  const output = await host.run(pgCommand(container, 'pg_dumpall', args), { timeout: LIMIT });
+  const output = await runInside(host, pgCommand(container, 'pg_dumpall', args), { timeout: LIMIT });
   if (output.exitCode !== 0) return failed(lastLines(output));
   const [[databases = ''] = []] = await query(
     host,

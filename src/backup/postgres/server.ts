@@ -1,3 +1,4 @@
+import { runInside } from '#backup/inside';
 import { DeployError } from '#core/errors';
 import { lastLines, type Output, type RunOptions } from '#core/run';
 import type { PostgresSource } from '#protocol/backup';
@@ -56,7 +57,7 @@ export function tryQuery(host: Host, server: ServerOf, sql: string, options: Run
   const { timeout = 60 } = options;
   // The program in the container would outlive the one that waits for it here; the server ends it by itself.
   const input = `SET statement_timeout = ${Math.ceil(timeout * 1000)};\n${sql}\n`;
-  return host.run(psqlCommand(server), { ...options, timeout: timeout + 5, input });
+  return runInside(host, psqlCommand(server), { ...options, timeout: timeout + 5, input });
 }
 
 /** The rows that a statement answers with, each value as PostgreSQL prints it; rejects with `backup-failed`. */

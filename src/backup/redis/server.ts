@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runInside } from '#backup/inside';
 import { DeployError } from '#core/errors';
 import { lastLines, type Output } from '#core/run';
 import type { Host } from '#resources/resource';
@@ -18,7 +19,7 @@ const REFUSED = /^(?:\(error\) )?(?:[A-Z]*ERR|NOAUTH|WRONGPASS|NOPERM|MISCONF|LO
 // The password goes through the environment, which no list of processes shows.
 function redisCli(host: Host, { container, password }: Server, words: readonly string[]): Promise<Output> {
   const secret = password === undefined ? [] : ['--env', 'REDISCLI_AUTH'];
-  return host.run(['docker', 'exec', '--interactive', ...secret, container, 'redis-cli', '--raw', ...words], {
+  return runInside(host, ['docker', 'exec', '--interactive', ...secret, container, 'redis-cli', '--raw', ...words], {
     env: password === undefined ? {} : { REDISCLI_AUTH: password },
   });
 }
@@ -119,6 +120,7 @@ export function parseCheck(text: string): Checked {
 
 /** Looks through a file of Redis's in a container; without the keys themselves. */
 export async function checkDump(host: Host, container: string, path: string): Promise<Checked> {
-  const { stdout, stderr } = await host.run(['docker', 'exec', container, 'redis-check-rdb', path], { timeout: LIMIT });
+  const argv = ['docker', 'exec', container, 'redis-check-rdb', path];
+  const { stdout, stderr } = await runInside(host, argv, { timeout: LIMIT });
   return parseCheck(`${stdout}\n${stderr}`);
 }
