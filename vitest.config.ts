@@ -28,7 +28,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          setupFiles: ['test/support/seed.ts'],
+          setupFiles: ['test/support/setup.ts'],
           include: ['test/unit/**/*.test.ts'],
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
@@ -37,7 +37,7 @@ export default defineConfig({
       {
         test: {
           name: 'host',
-          setupFiles: ['test/support/seed.ts'],
+          setupFiles: ['test/support/setup.ts'],
           include: ['test/host/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 600_000,
@@ -48,6 +48,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          setupFiles: ['test/support/setup.ts'],
           include: ['test/e2e/**/*.test.ts'],
           exclude: ALONE,
           testTimeout: 900_000,
@@ -59,6 +60,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e-alone',
+          setupFiles: ['test/support/setup.ts'],
           include: ALONE,
           testTimeout: 900_000,
           hookTimeout: 900_000,
