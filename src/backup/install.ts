@@ -5,6 +5,7 @@ import { asText, readJson, replaceText } from '#release/durable';
 import type { Host } from '#resources/resource';
 import { engineOf } from './engines.ts';
 import { settingsPath, stateFolder } from './places.ts';
+import { sweepScratch } from './scratch.ts';
 import { readSettings } from './settings.ts';
 import { prepareStores } from './store/prepare.ts';
 import { openStores } from './store/store.ts';
@@ -47,5 +48,7 @@ export async function uninstall(host: Host, app: string): Promise<void> {
   if (settings === undefined) return;
   const backups = { host, settings, stores: await openStores(host, settings) };
   for (const source of settings.sources) await engineOf(source).uninstall?.(backups, source);
+  // No look of the next minute comes to do it.
+  await sweepScratch(host, app);
   await host.must(['rm', '--force', settingsPath(app), readyPath(app)]);
 }
