@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupJob, BackupSettings, Copy, DrillReport } from '#protocol/backup';
-import { run } from '#sandbox/sandbox';
+import { internet, run } from '#sandbox/sandbox';
 import { type BackedUp, backedUp, DATABASE, OFFSITE } from '#test/support/backed-up';
 import { type FaultyFront, faultyFront } from '#test/support/faulty-front';
 import { type Fault, type FaultyPrograms, faultyPrograms } from '#test/support/faulty-programs';
@@ -61,6 +61,8 @@ async function drill(): Promise<DrillReport> {
 const write = (): Promise<string> => box.sql('INSERT INTO goods SELECT 1; SELECT pg_switch_wal();');
 
 beforeAll(async () => {
+  // What listens beside the hosts needs their network.
+  await internet();
   receiver = await faultyFront(`ping-${NAME}.sandbox.test`, { host: '127.0.0.1', port: 1 });
   receiver.mood = () => 200;
   box = await backedUp({
