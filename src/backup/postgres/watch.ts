@@ -6,6 +6,7 @@ import { asDeployError } from '#core/errors';
 import { RUNNER } from '#core/runner';
 import type { BackupRecord, PostgresSource } from '#protocol/backup';
 import { beginGeneration, beginOf, type Generation, readGeneration } from './generation.ts';
+import { observe } from './observe.ts';
 import { type Reception, receive } from './receive.ts';
 import { contained, receiverOf, removeReceiver } from './receiver.ts';
 import { type Delivery, shipTo, tidy } from './ship.ts';
@@ -154,11 +155,31 @@ function told(source: PostgresSource, reception: Reception, outcomes: readonly O
   ];
 }
 
+/** Milliseconds between questions for what the receiver has, and for all of them. */
+const ACKNOWLEDGED = { every: 250, most: 3000 };
+
+/** A reception once the receiver has told of what the server had written: where no commit waits for it, it does each second. */
+async function acknowledged({ host }: Backups, source: PostgresSource, reception: Reception): Promise<Reception> {
+  const { seen, state } = reception;
+  let sender = seen?.sender;
+  if (state !== 'receiving' || seen === undefined) return reception;
+  const end = Date.now() + ACKNOWLEDGED.most;
+  while (sender !== undefined && sender.received < seen.flushed && Date.now() < end) {
+    await sleep(ACKNOWLEDGED.every);
+    sender = (await observe(host, source)).sender;
+  }
+  return sender === undefined ? reception : { ...reception, seen: { ...seen, sender } };
+}
+
 /** Looks after a source's write-ahead log: that it is received, and shipped to every repository. */
 export async function watch(backups: Backups, source: PostgresSource): Promise<readonly Done[]> {
   const { app, keep } = backups.settings;
   const before = await readWatched(app, source.name);
-  const first = await receive(backups, source, { stopped: before?.state === 'no space' });
+  const first = await acknowledged(
+    backups,
+    source,
+    await receive(backups, source, { stopped: before?.state === 'no space' }),
+  );
   if (first.seen !== undefined) await tick(app, source.name, first.seen, first.generation?.generation);
   const note = (reception: Reception, stores: Watched['stores'], asked?: string) =>
     writeWatched(app, source.name, {
