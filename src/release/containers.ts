@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host } from '#resources/resource';
 
 /** A container as the Docker Engine API lists it; only what is asked for here. */
@@ -87,9 +88,22 @@ export async function startContainer(host: Host, id: string): Promise<void> {
   await host.docker(`/containers/${id}/start`, { method: 'POST', timeout: 120 });
 }
 
-/** Tells Docker whether and how to start a container again; its name will do. */
-export async function setRestart(host: Host, container: string, policy: RestartPolicy): Promise<void> {
-  await host.docker(`/containers/${container}/update`, { method: 'POST', body: { RestartPolicy: policy } });
+/** Milliseconds for which Docker may refuse to be told, and between two tries. */
+const ENDING = { most: 5000, pause: 200 };
+
+/**
+ * Tells Docker whether and how to start a container again; its name will do. Docker refuses that while the container's
+ * process is gone and its end not yet noted, and takes it right after: so it is told again.
+ */
+export async function setRestart(host: Pick<Host, 'docker'>, container: string, policy: RestartPolicy): Promise<void> {
+  for (const end = Date.now() + ENDING.most; ; await sleep(ENDING.pause)) {
+    try {
+      await host.docker(`/containers/${container}/update`, { method: 'POST', body: { RestartPolicy: policy } });
+      return;
+    } catch (refused) {
+      if (Date.now() > end) throw refused;
+    }
+  }
 }
 
 /** Stops a container: SIGTERM, and SIGKILL after as many seconds as were declared for it, else `grace`, `most` at most. */
@@ -104,7 +118,7 @@ export async function stopContainer(
 }
 
 /** Removes a container, whatever it does. */
-export async function removeContainer(host: Host, id: string): Promise<void> {
+export async function removeContainer(host: Pick<Host, 'docker'>, id: string): Promise<void> {
   await host.docker(`/containers/${id}?force=true&v=true`, { method: 'DELETE', timeout: 60 });
 }
 

@@ -77,6 +77,8 @@ async function startProven(host: Host, project: string, containers: readonly Ins
   } finally {
     await Promise.all(containers.map(({ Id }) => setRestart(host, Id, RESTART)));
   }
+  // Docker starts again what ends from now on, and not what ended a moment ago; what runs it leaves alone.
+  await Promise.all(containers.map(({ Id }) => startContainer(host, Id)));
 }
 
 const isOf = (folder: string) => (container: Inspected) =>

@@ -2,11 +2,15 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { dockerRequest } from '#host/docker';
+import { type Inspected, NO_RESTART, removeContainer, setRestart } from '#release/containers';
+import type { Host } from '#resources/resource';
 import { AUTHORITIES } from '#sandbox/places';
 import { down, run as runInside, type SandboxHost, start, stop } from '#sandbox/sandbox';
 import { appHost } from '#test/support/app-host';
 import { deploy } from '#test/support/cli';
 import { type OnHost, onHost } from '#test/support/converge';
+import { laptopEngine } from '#test/support/laptop-engine';
 import { makeProject } from '#test/support/project';
 import { type Asked, ask, releaseRequest, rollbackRequest } from '#test/support/release';
 import { killRunners } from '#test/support/runners';
@@ -347,4 +351,18 @@ test('workers overlap or run alone, as declared, and come back with their releas
   const [before] = second.events.flatMap((event) => (event.type === 'release.flipped' ? [event.release] : []));
   expect((await ask(host, rollbackRequest('shop', before))).error?.message).toBeUndefined();
   expect(await running()).toEqual(['2', '2\n2']);
+});
+
+test('Docker is told how to restart a container that ends at that very moment', async () => {
+  const socket = (await laptopEngine(NAME)).replace('unix://', '');
+  const engine: Pick<Host, 'docker'> = { docker: (path, options) => dockerRequest(path, { ...options, socket }) };
+  for (let container = 0; container < 10; container += 1) {
+    const ending = 'docker run --detach --entrypoint sh registry.sandbox.test/demo:v1 -c';
+    const id = await says(`${ending} 'sleep 0.3; exit 1'`);
+    // Told again and again until it has ended, it is told in the moment in which it does.
+    while ((await engine.docker<Inspected>(`/containers/${id}/json`))?.State.Status === 'running') {
+      await setRestart(engine, id, NO_RESTART);
+    }
+    await removeContainer(engine, id);
+  }
 });
