@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
 import type { Host } from '#resources/resource';
@@ -123,4 +124,23 @@ export function isReceiving({ sender }: Pick<Observation, 'sender'>): boolean {
 /** Bytes that the slot holds back from being thrown away. */
 export function heldBy({ slot, flushed }: Pick<Observation, 'slot' | 'flushed'>): number {
   return slot?.from === undefined ? 0 : Number(flushed - slot.from);
+}
+
+/** Milliseconds between questions for what a receiver has. */
+const QUESTIONS = 250;
+
+/**
+ * Waits until the receiver has told that it has the log up to a position, for so many milliseconds at most; resolves with
+ * what it told last. Where no commit waits for it, it tells each second.
+ */
+export async function untilReceived(
+  host: Host,
+  source: PostgresSource,
+  goal: Lsn,
+  most: number,
+): Promise<Lsn | undefined> {
+  for (const end = Date.now() + most; ; await sleep(QUESTIONS)) {
+    const received = (await observe(host, source)).sender?.received;
+    if ((received !== undefined && received >= goal) || Date.now() > end) return received;
+  }
 }

@@ -1,6 +1,5 @@
 import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backups } from '#backup/engine';
 import { sourceFolder } from '#backup/places';
 import { recipientFor } from '#backup/recipient';
@@ -20,7 +19,7 @@ import {
 } from './generation.ts';
 import { contentEnd, type LocalLog, readLocal, removable, removeFrom, STAY, unshipped } from './local.ts';
 import { type Lsn, latestOf } from './lsn.ts';
-import { observe } from './observe.ts';
+import { observe, untilReceived } from './observe.ts';
 import { type Arrivals, keyOf, NOTHING, readArrivals, type Shipped, shippingLock, writeArrivals } from './shipped.ts';
 
 /** What shipping to one repository came to. */
@@ -199,8 +198,8 @@ export async function shipTo(
   return { ...delivery, objects };
 }
 
-/** Milliseconds between two looks at what the receiver has, and seconds for which it may lag. */
-const CATCH_UP = { every: 250, limit: 60 };
+/** Milliseconds for which the receiver may lag. */
+const CATCH_UP = 60_000;
 
 /** Seconds to wait for whoever ships at the moment. */
 const TURN = 300;
@@ -208,13 +207,7 @@ const TURN = 300;
 /** Ships to a repository everything that the server has written by now; rejects where that is not there in the end. */
 export async function shipAll(backups: Backups, source: PostgresSource, store: Store): Promise<void> {
   const { flushed: goal } = await observe(backups.host, source);
-  const until = Date.now() + CATCH_UP.limit * 1000;
-  let received: Lsn | undefined;
-  for (;;) {
-    received = (await observe(backups.host, source)).sender?.received;
-    if ((received !== undefined && received >= goal) || Date.now() > until) break;
-    await sleep(CATCH_UP.every);
-  }
+  const received = await untilReceived(backups.host, source, goal, CATCH_UP);
   await shipTo(backups, source, store, received, TURN);
 }
 

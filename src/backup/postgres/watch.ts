@@ -6,7 +6,7 @@ import { asDeployError } from '#core/errors';
 import { RUNNER } from '#core/runner';
 import type { BackupRecord, PostgresSource } from '#protocol/backup';
 import { beginGeneration, beginOf, type Generation, readGeneration } from './generation.ts';
-import { observe } from './observe.ts';
+import { untilReceived } from './observe.ts';
 import { type Reception, receive } from './receive.ts';
 import { contained, receiverOf, removeReceiver } from './receiver.ts';
 import { type Delivery, shipTo, tidy } from './ship.ts';
@@ -155,20 +155,17 @@ function told(source: PostgresSource, reception: Reception, outcomes: readonly O
   ];
 }
 
-/** Milliseconds between questions for what the receiver has, and for all of them. */
-const ACKNOWLEDGED = { every: 250, most: 3000 };
+/** Milliseconds for which a look waits until the receiver has told what it has. */
+const ACKNOWLEDGED = 3000;
 
-/** A reception once the receiver has told of what the server had written: where no commit waits for it, it does each second. */
+/** A reception once the receiver has told of what the server had written when it was looked at. */
 async function acknowledged({ host }: Backups, source: PostgresSource, reception: Reception): Promise<Reception> {
   const { seen, state } = reception;
-  let sender = seen?.sender;
-  if (state !== 'receiving' || seen === undefined) return reception;
-  const end = Date.now() + ACKNOWLEDGED.most;
-  while (sender !== undefined && sender.received < seen.flushed && Date.now() < end) {
-    await sleep(ACKNOWLEDGED.every);
-    sender = (await observe(host, source)).sender;
-  }
-  return sender === undefined ? reception : { ...reception, seen: { ...seen, sender } };
+  const sender = seen?.sender;
+  if (state !== 'receiving' || seen === undefined || sender === undefined) return reception;
+  if (sender.received >= seen.flushed) return reception;
+  const received = await untilReceived(host, source, seen.flushed, ACKNOWLEDGED);
+  return received === undefined ? reception : { ...reception, seen: { ...seen, sender: { ...sender, received } } };
 }
 
 /** Looks after a source's write-ahead log: that it is received, and shipped to every repository. */
