@@ -5,8 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type BackedUp, backedUp } from '#test/support/backed-up';
 import { ask } from '#test/support/release';
-
-const STATE = '/var/lib/slipway/backup/shop';
+import { alarmsOf, STATE, standingOf } from '#test/support/standing';
 
 interface Heard {
   readonly url: string;
@@ -33,16 +32,7 @@ async function listen(address: string): Promise<string> {
   return `http://${address}:${(receiver.address() as AddressInfo).port}/uuid`;
 }
 
-/** How the backups stand, as `deploy backup status` reads it. */
-async function status() {
-  const { events, error } = await ask(box.host, { verb: 'backup-status', app: 'shop' });
-  expect(error?.message).toBeUndefined();
-  const stands = events.find((event) => event.type === 'backup.stands');
-  if (stands === undefined) throw new Error('there was no answer');
-  return stands;
-}
-
-const alarms = async () => (await status()).alarms.map(({ message }) => message);
+const alarms = async () => (await alarmsOf(box)).map(({ message }) => message);
 
 /** What the receiver hears of the next look; cron must not look meanwhile. */
 async function toldNext(): Promise<Heard | undefined> {
@@ -84,7 +74,7 @@ test('cron itself copies all data, records it, tells the journal, and says that 
   }
   expect(said).not.toMatch(/AGE-SECRET-KEY|sesame/);
   await expect.poll(() => heard.map(({ url }) => url), { timeout: 120_000, interval: 1000 }).toContain('/uuid');
-  const { standings, alarms: short } = await status();
+  const { standings, alarms: short } = await standingOf(box);
   expect(short).toEqual([]);
   expect(standings.map(({ source, repository, newest }) => [source, repository, newest !== undefined])).toEqual([
     ['postgres', 'local', true],

@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BackupJob, BackupSettings, Copy, DrillReport } from '#protocol/backup';
+import type { BackupJob, BackupSettings } from '#protocol/backup';
 import { internet, run } from '#sandbox/sandbox';
 import { type BackedUp, backedUp, DATABASE, OFFSITE } from '#test/support/backed-up';
 import { type FaultyFront, faultyFront } from '#test/support/faulty-front';
 import { type Fault, type FaultyPrograms, faultyPrograms } from '#test/support/faulty-programs';
 import { ask } from '#test/support/release';
+import { alarmsOf, copiesOf, drillOf, leftoversOf, STATE, silence } from '#test/support/standing';
 
 const NAME = 'faults';
 const NEVER = '0 0 1 1 *';
-const STATE = '/var/lib/slipway/backup/shop';
 const LOCAL = '/var/backups/slipway/shop';
 const KEY = '/etc/slipway/backups/shop.key';
 const RUNNER = '/opt/slipway/current/slipway-host';
@@ -29,33 +29,11 @@ let box: BackedUp;
 let programs: FaultyPrograms;
 let receiver: FaultyFront;
 
-async function status() {
-  const { events, error } = await ask(box.host, { verb: 'backup-status', app: 'shop' });
-  expect(error?.message).toBeUndefined();
-  const [stands] = events.flatMap((event) => (event.type === 'backup.stands' ? [event] : []));
-  if (stands === undefined) throw new Error('there was no answer');
-  return stands;
-}
-
-/** Alarms, but for one that is the machine's own: how full its disk is. */
-const alarmed = async () => (await status()).alarms.filter(({ message }) => !message.startsWith('The disk with'));
+const alarmed = () => alarmsOf(box);
 
 const alarms = async (): Promise<readonly string[]> => (await alarmed()).map(({ message }) => message);
 
-async function copiesOf(source: string): Promise<readonly Copy[]> {
-  const { events } = await ask(box.host, { verb: 'backup-list', app: 'shop', only: source });
-  return events.flatMap((event) => (event.type === 'backup.listed' ? event.copies : []));
-}
-
-async function drill(): Promise<DrillReport> {
-  const { events } = await ask(box.host, {
-    ...{ verb: 'drill', app: 'shop', environment: 'prod', by: 'tests', target: 'latest', only: 'postgres' },
-    from: 'offsite',
-  });
-  const [report] = events.flatMap((event) => (event.type === 'drill.ended' ? [event.report] : []));
-  if (report === undefined) throw new Error('there is no report');
-  return report;
-}
+const drill = () => drillOf(box);
 
 /** A database that takes what is written, and has a segment of log to ship. */
 const write = (): Promise<string> => box.sql('INSERT INTO goods SELECT 1; SELECT pg_switch_wal();');
@@ -83,11 +61,9 @@ beforeAll(async () => {
     drills: { assert: ASSERTIONS },
   });
   programs = await faultyPrograms(NAME, ['restic', 'docker', 'age', 'age-keygen', 'zstd', 'rm', 'systemctl']);
-  // Jobs that cron is not to begin here are none that it has lost; and an inventory may not say so short a time.
-  await box.says(`for job in watch check prune postgres-full postgres-incremental postgres-dump files-copy drill; do
-      touch /etc/cron.d/slipway-backup-shop-$job; done
-    printf '{"at":"2026-01-01T00:00:00.000Z"}' > ${STATE}/escrow.json
-    sed -i 's/"keep": 86400/"keep": 1/' /etc/slipway/backups/shop.json; grep -q '"keep": 1,' /etc/slipway/backups/shop.json
+  // An inventory may not say so short a time.
+  await silence(box, ['files-copy']);
+  await box.says(`sed -i 's/"keep": 86400/"keep": 1/' /etc/slipway/backups/shop.json; grep -q '"keep": 1,' /etc/slipway/backups/shop.json
     head -c 40000000 /dev/urandom > /var/lib/docker/volumes/shop-files/_data/large`);
   await box.sql('CREATE TABLE goods AS SELECT g AS id, md5(g::text) AS name FROM generate_series(1, 2000) g;');
 });
@@ -143,13 +119,6 @@ describe('whatever program fails', () => {
     return { ...ran, records: (await box.records()).slice(before) };
   }
 
-  /** What no run may leave for good. */
-  const leftovers = (): Promise<string> =>
-    box.says(`find ${STATE} ${LOCAL}/vps/objects ${OFFSITE}/vps/objects \\( -name '.*' -o -name '*.part' -o -name '*.next' \\
-        -o -name sealed -o -name '*.unpruned' -o -path '*/scratch/*' \\) ! -name sweep
-      docker ps --all --format '{{.Names}}' | grep -v '^shop-'; docker ps --filter status=paused --format '{{.Names}}'
-      ls -d /run/slipway-key-* 2>/dev/null; true`);
-
   test.each([
     ['full', 'postgres', 2],
     ['watch', undefined, 2],
@@ -175,7 +144,7 @@ describe('whatever program fails', () => {
       else if (job !== 'watch') expect(failed, about).not.toEqual([]);
       if (code !== 0 && job !== 'watch') expect((await alarms()).join('\n'), about).toMatch(/has failed since/);
       if (job !== 'full') continue;
-      const copies = await copiesOf('postgres');
+      const copies = await copiesOf(box, 'postgres');
       for (const { repository, result } of records) {
         if (result !== 'done') continue;
         const whole = copies.filter((copy) => copy.repository === repository && copy.complete && copy.at >= since);
@@ -188,7 +157,7 @@ describe('whatever program fails', () => {
     expect(clean.code, `seed ${seed}: ${clean.said}`).toBe(0);
     await box.job('watch');
     expect(await alarms(), `seed ${seed}`).toEqual([]);
-    expect(await leftovers(), `seed ${seed}`).toBe('');
+    expect(await leftoversOf(box), `seed ${seed}`).toBe('');
   });
 });
 
@@ -435,7 +404,7 @@ describe('the key', () => {
     await box.job('watch');
     const { code, said } = await box.job('full', 'postgres');
     expect(code, said).toBe(0);
-    const newest = (await copiesOf('postgres')).map(({ repository, complete }) => [repository, complete]);
+    const newest = (await copiesOf(box, 'postgres')).map(({ repository, complete }) => [repository, complete]);
     expect(newest).toEqual([
       ['local', true],
       ['offsite', true],

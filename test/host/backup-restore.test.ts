@@ -3,16 +3,15 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Event } from '#protocol/event';
 import type { Request } from '#protocol/plan';
 import { hostTree } from '#sandbox/places';
 import { down, run, up } from '#sandbox/sandbox';
 import { type BackedUp, backedUp, DATABASE, inventoryOf, OFFSITE } from '#test/support/backed-up';
 import { type Asked, ask, releaseRequest } from '#test/support/release';
+import { onRestored, type RestoreOptions, restoreRequest, whatIsDone } from '#test/support/restored';
 import { killRunners } from '#test/support/runners';
 
 const NAME = 'restore-1';
-const IMAGE = 'registry.sandbox.test/postgres:17';
 
 let shop: BackedUp;
 
@@ -52,45 +51,13 @@ async function takeFull(): Promise<void> {
   await expect.poll(taken, { timeout: 120_000, interval: 500 }).toBe(2);
 }
 
-type Options = { readonly into?: 'scratch' | 'in-place'; readonly preview?: boolean };
+const inPlace = (to: string): Request => restoreRequest(to, { into: 'in-place' });
 
-const request = (to: string, { into = 'scratch', preview = false }: Options = {}): Request => ({
-  ...{ verb: 'restore', app: 'shop', environment: 'prod', by: 'tests' },
-  ...{ to, into, preview, only: 'postgres', from: 'offsite' },
-});
+const restore = (to: string, options?: RestoreOptions): Promise<Asked> => ask(shop.host, restoreRequest(to, options));
 
-const inPlace = (to: string): Request => request(to, { into: 'in-place' });
+const restored = (to: string, options?: RestoreOptions) => restore(to, options).then(whatIsDone);
 
-function restore(to: string, options: Options = {}): Promise<Asked> {
-  return ask(shop.host, request(to, options));
-}
-
-type Done = Extract<Event, { type: 'restore.done' }>;
-
-async function restored(to: string, options: Options = {}): Promise<Done> {
-  const { events, error } = await restore(to, options);
-  expect(error?.message).toBeUndefined();
-  const done = events.find((event) => event.type === 'restore.done');
-  if (done === undefined) throw new Error('nothing was restored');
-  return done;
-}
-
-/** What a query answers on restored data, which is removed afterwards. */
-async function onRestored(to: string, script: (psql: string, container: string) => string): Promise<string> {
-  const { path } = await restored(to);
-  const container = 'look';
-  try {
-    await shop.says(
-      `docker run --detach --name ${container} --network none --volume ${path}:/var/lib/postgresql/data ${IMAGE} >/dev/null
-       for i in $(seq 100); do docker exec ${container} pg_isready -q -U app && break; sleep 0.1; done`,
-    );
-    return await shop.says(script(`docker exec ${container} psql -X -A -t -U app -d app -c`, container));
-  } finally {
-    await shop.inside(`docker rm --force --volumes ${container}; rm -rf ${path}/..`);
-  }
-}
-
-const count = (to: string) => onRestored(to, (psql) => `${psql} 'SELECT count(*) FROM notes'`);
+const count = (to: string) => onRestored(shop, to, (psql) => `${psql} 'SELECT count(*) FROM notes'`);
 
 /** What is left over of restorations, running or not. */
 const leftovers = () =>
@@ -158,7 +125,7 @@ test('every kind of target brings back exactly what was there', async () => {
   expect(await count(`lsn:${one.lsn}`)).toBe(one.rows);
   expect(await count(`xid:${two.xid}`)).toBe(two.rows);
   expect(
-    await onRestored('latest', (psql, container) => `${psql} 'SELECT count(*) FROM notes'; ${dumpOf(container)}`),
+    await onRestored(shop, 'latest', (psql, container) => `${psql} 'SELECT count(*) FROM notes'; ${dumpOf(container)}`),
   ).toBe(`${three.rows}\n${dump}`);
   expect(await leftovers()).toBe('');
 });
