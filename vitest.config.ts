@@ -10,7 +10,7 @@ const ALONE = ['test/e2e/release-load.test.ts', 'test/e2e/sandbox-down.test.ts']
 
 /** Files that take longer than they are long. */
 const SLOW =
-  /\/(?:backup|backup-cron|backup-drill|bans|bring-up|ports|release-faults|release-hosts|upgrades)\.test\.ts$/;
+  /\/(?:backup|backup-cron|backup-drill|backup-line|backup-model|bans|bring-up|ports|release-faults|release-hosts|upgrades)\.test\.ts$/;
 
 /** The longest first, whichever project they belong to, so that at the end not one worker alone has something to do. */
 class LongestFirst extends BaseSequencer {
