@@ -52,7 +52,8 @@ export async function silence({ says }: BackedUp, others: readonly string[] = []
 export function leftoversOf({ says }: BackedUp): Promise<string> {
   const drafts = ["'.*'", "'*.part'", "'*.next'", 'sealed', "'*.unpruned'"].map((name) => `-name ${name}`);
   return says(`find ${STATE} $(ls -d /var/backups/slipway/shop/vps/objects /srv/offsite/vps/objects 2>/dev/null) \\( \\
-      ${drafts.join(' -o ')} -o -path '*/scratch/*' \\) ! -name sweep
+      ${drafts.join(' -o ')} -o -path '*/scratch/*' \\
+      -o -type d -name '*-[0-9]*.[0-9]*' \\) ! -name sweep
     docker ps --all --format '{{.Names}}' | grep -v '^shop-'; docker ps --filter status=paused --format '{{.Names}}'
     ls -d /run/slipway-key-* 2>/dev/null; true`);
 }

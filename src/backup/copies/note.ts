@@ -1,11 +1,11 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Backups } from '#backup/engine';
-import { keyPath, sourceFolder } from '#backup/places';
+import { keyPath } from '#backup/places';
 import { recipientFor } from '#backup/recipient';
 import { seal, unseal } from '#backup/seal';
+import { spool } from '#backup/spool';
 import type { Store } from '#backup/store/store';
 import { asText } from '#release/durable';
 
@@ -35,19 +35,6 @@ export type Note = z.infer<typeof noteSchema>;
 /** Where the notes of a source are among a repository's objects. */
 export function notesPrefix(source: string): string {
   return `copies/${source}`;
-}
-
-/** A folder of a source's own for as long as it is used; those of processes that were killed go first. */
-export async function spool(app: string, source: string, purpose: string): Promise<AsyncDisposable & { path: string }> {
-  const folder = sourceFolder(app, source);
-  const path = join(folder, `${purpose}-${process.pid}`);
-  for (const name of await readdir(folder).catch(() => [])) {
-    const owner = name.startsWith(`${purpose}-`) ? name.slice(purpose.length + 1) : '';
-    const isLeft = /^\d+$/.test(owner) && (owner === String(process.pid) || !existsSync(`/proc/${owner}`));
-    if (isLeft) await rm(join(folder, name), { recursive: true, force: true });
-  }
-  await mkdir(path, { recursive: true, mode: 0o700 });
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Puts a note into a store: from then on the copy is complete there. */

@@ -1,10 +1,10 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Backups, Done } from '#backup/engine';
-import { sourceFolder } from '#backup/places';
 import { recipientFor } from '#backup/recipient';
 import { seal } from '#backup/seal';
 import { copyMissing, tagOf } from '#backup/snapshots';
+import { spool } from '#backup/spool';
 import type { Snapshot, Store } from '#backup/store/store';
 import { asDeployError, DeployError } from '#core/errors';
 import type { PostgresSource } from '#protocol/backup';
@@ -18,28 +18,13 @@ export function tagsOf(source: string, { kind, id }: Pick<Note, 'kind' | 'id'>):
   return [`source=${source}`, `kind=${kind}`, `base=${id}`];
 }
 
-async function inSpool<T>(
-  { settings }: Backups,
-  { name }: Pick<PostgresSource, 'name'>,
-  work: (folder: string) => Promise<T>,
-): Promise<T> {
-  const folder = join(sourceFolder(settings.app, name), `.notes-${process.pid}`);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 /** Puts the note of a copy beside it: only then does the copy count. */
 export async function putNote(backups: Backups, source: PostgresSource, store: Store, note: Note): Promise<void> {
-  await inSpool(backups, source, async (folder) => {
-    const plain = join(folder, note.id);
-    await writeFile(plain, asText(note), { mode: 0o600 });
-    await seal(await recipientFor(backups, store), [plain], join(folder, 'sealed'));
-    await store.put(join(folder, 'sealed'), notesPrefix(source.name));
-  });
+  await using folder = await spool(backups.settings.app, source.name, 'note');
+  const plain = join(folder.path, note.id);
+  await writeFile(plain, asText(note), { mode: 0o600 });
+  await seal(await recipientFor(backups, store), [plain], join(folder.path, 'sealed'));
+  await store.put(join(folder.path, 'sealed'), notesPrefix(source.name));
 }
 
 /** A snapshot of ours by what it is: its id is another one in each repository. */
@@ -70,10 +55,9 @@ export async function carry(backups: Backups, source: PostgresSource, from: Stor
     wanted.has(note.id) && !noted.has(basename(object)) ? [object] : [],
   );
   if (objects.length === 0) return;
-  await inSpool(backups, source, async (folder) => {
-    await from.fetch(objects, folder);
-    await to.put(folder, notesPrefix(source.name));
-  });
+  await using folder = await spool(backups.settings.app, source.name, `notes-${to.name}`);
+  await from.fetch(objects, folder.path);
+  await to.put(folder.path, notesPrefix(source.name));
 }
 
 /** What a copy still lacks in a repository, as `Done` tells it; undefined where it can be restored from there. */

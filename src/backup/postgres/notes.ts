@@ -1,9 +1,10 @@
-import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Backups } from '#backup/engine';
 import { keyPath, sourceFolder } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
+import { spool } from '#backup/spool';
 import type { Store, StoredObject } from '#backup/store/store';
 
 const lsn = z.string().regex(/^[0-9A-F]+\/[0-9A-F]+$/);
@@ -112,36 +113,35 @@ export async function readNotes(
   const { app } = backups.settings;
   const kept = join(sourceFolder(app, source), 'notes', store.name);
   await mkdir(kept, { recursive: true, mode: 0o700 });
-  const folder = anew ? await mkdtemp(join(kept, '.anew-')) : kept;
-  try {
-    return await readInto(folder, app, store, objects);
-  } finally {
-    if (anew) await rm(folder, { recursive: true, force: true });
-  }
+  if (!anew) return readInto(backups, source, store, objects, kept);
+  await using folder = await spool(app, source, `anew-${store.name}`);
+  return await readInto(backups, source, store, objects, folder.path);
 }
 
 /** Reads notes into a folder; those that are there already are not fetched again. */
-async function readInto(folder: string, app: string, store: Store, objects: readonly StoredObject[]) {
+async function readInto(
+  { settings: { app } }: Backups,
+  source: string,
+  store: Store,
+  objects: readonly StoredObject[],
+  folder: string,
+) {
   const own = (object: string) => join(folder, object.slice(object.lastIndexOf('/') + 1));
   const unknown: string[] = [];
   for (const { name } of objects) if (!(await exists(own(name)))) unknown.push(name);
   const broken: { object: string; why: string }[] = [];
   if (unknown.length > 0) {
-    const spool = join(folder, `.reading-${process.pid}`);
-    try {
-      await store.fetch(unknown, spool);
-      for (const object of unknown) {
-        const sealed = join(spool, object.slice(object.lastIndexOf('/') + 1));
-        try {
-          const [opened] = await unseal(keyPath(app), [sealed], join(spool, 'opened'));
-          if (opened !== undefined) await rename(opened, own(object));
-        } catch (error) {
-          if (!(error instanceof BrokenCopy)) throw error;
-          broken.push({ object, why: error.message });
-        }
+    await using reading = await spool(app, source, `reading-${store.name}`);
+    await store.fetch(unknown, reading.path);
+    for (const object of unknown) {
+      const sealed = join(reading.path, object.slice(object.lastIndexOf('/') + 1));
+      try {
+        const [opened] = await unseal(keyPath(app), [sealed], join(reading.path, 'opened'));
+        if (opened !== undefined) await rename(opened, own(object));
+      } catch (error) {
+        if (!(error instanceof BrokenCopy)) throw error;
+        broken.push({ object, why: error.message });
       }
-    } finally {
-      await rm(spool, { recursive: true, force: true });
     }
   }
   const notes: { object: string; note: Note }[] = [];

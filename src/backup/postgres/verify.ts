@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Backups, Done } from '#backup/engine';
-import { keyPath, sourceFolder } from '#backup/places';
+import { keyPath } from '#backup/places';
 import { BrokenCopy, unseal } from '#backup/seal';
 import { checkSnapshots, PARTS, partOf, tagOf } from '#backup/snapshots';
+import { spool } from '#backup/spool';
 import type { Store } from '#backup/store/store';
 import type { PostgresSource } from '#protocol/backup';
 import { gapsIn } from './archive.ts';
@@ -112,8 +113,8 @@ export async function verify(
   const notes = (await store.list(notesPrefix(source.name))).map(({ name }) => name);
   const log = catalogue.stretches.flatMap(({ objects }) => objects.map(({ object }) => object));
   const day = log.filter((object) => isInPart(object, part));
-  const folder = join(sourceFolder(app, source.name), `.verify-${process.pid}`);
-  const opened = await openAll(backups, store, [...notes, ...day], folder);
+  await using folder = await spool(app, source.name, `verify-${store.name}`);
+  const opened = await openAll(backups, store, [...notes, ...day], folder.path);
   const restic = await checkSnapshots(app, store, now);
   const faults = [...new Set([...faultsIn(catalogue, now), ...opened, ...(restic === undefined ? [] : [restic])])];
   const generations = catalogue.stretches.map((stretch) =>
