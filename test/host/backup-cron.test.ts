@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type BackedUp, backedUp } from '#test/support/backed-up';
 import { ask } from '#test/support/release';
-import { alarmsOf, STATE, standingOf } from '#test/support/standing';
+import { STATE, standingOf } from '#test/support/standing';
 
 interface Heard {
   readonly url: string;
@@ -32,7 +32,7 @@ async function listen(address: string): Promise<string> {
   return `http://${address}:${(receiver.address() as AddressInfo).port}/uuid`;
 }
 
-const alarms = async () => (await alarmsOf(box)).map(({ message }) => message);
+const alarms = async () => (await standingOf(box)).alarms.map(({ message }) => message);
 
 /** What the receiver hears of the next look; cron must not look meanwhile. */
 async function toldNext(): Promise<Heard | undefined> {
